@@ -1,0 +1,40 @@
+/* pool: an arena. Everything in it ends at pool_close or pool_reset, cleanups first, newest first. */
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
+
+#include "base/text.h"
+
+struct pool;
+
+/* first: bytes of the first block (0: 4096). Blocks of the usual size are recycled per process. Never NULL. */
+struct pool *pool_open(size_t first);
+/* Runs cleanups, ends all memory, nulls *p. NULL is fine. */
+void pool_close(struct pool **p);
+/* As pool_close, but keeps the first block for another round. */
+void pool_reset(struct pool *p);
+
+/* Aligned for any object. zalloc: zeroed. Never NULL; n of 0 is fine. */
+__attribute__((malloc, alloc_size(2))) void *pool_alloc(struct pool *p, size_t n);
+__attribute__((malloc, alloc_size(2))) void *pool_zalloc(struct pool *p, size_t n);
+/* Unaligned, for bytes. */
+__attribute__((malloc, alloc_size(2))) char *pool_bytes(struct pool *p, size_t n);
+#define pool_new(p, type)        ((type *) pool_zalloc((p), sizeof(type)))
+#define pool_array(p, type, n)   ((type *) pool_zalloc((p), sizeof(type) * (n)))
+/* Array growth by doubling: room for one more; *array and *cap change. Old memory stays in the pool. */
+void *pool_grow(struct pool *p, void *array, size_t used, size_t *cap, size_t size);
+
+struct text pool_text(struct pool *p, struct text t);          /* a copy */
+char *pool_cstr(struct pool *p, struct text t);                /* a copy that ends with NUL */
+__attribute__((format(printf, 2, 3))) struct text pool_printf(struct pool *p, const char *fmt, ...); /* also NUL-ended */
+
+/* Calls fn(arg) when the pool ends. */
+void pool_cleanup(struct pool *p, void (*fn)(void *arg), void *arg);
+/* Forgets a cleanup added before; false when there was none. */
+bool pool_cleanup_cancel(struct pool *p, void (*fn)(void *arg), void *arg);
+
+/* Bytes held now, for the memory figures. */
+size_t pool_size(const struct pool *p);
+/* Gives recycled blocks back to the system. */
+void pool_trim(void);
+
+#endif
