@@ -21,6 +21,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>       /* these three are here because what they declare is poisoned below */
+#include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 
 #define likely(x)    __builtin_expect(!!(x), 1)
