@@ -1,0 +1,80 @@
+/*
+ * eval: values that are known only when a request (or a TCP session) is served. Below http and stream, serving both.
+ *
+ * Glossary
+ *   eval       the side of a request or session that variables see: pool, cache of values, captures. Embedded in it.
+ *   variable   a name and how to get its value (and perhaps set it). Rows of modules, or made by map, set, geo …
+ *   index      the place of a variable in the cache of values: given when a configuration first names it.
+ *   template   "$a/b$c" compiled once; rendered in one pass.
+ */
+#ifndef EVAL_EVAL_H
+#define EVAL_EVAL_H
+
+#include "base/build.h"
+#include "config/conf.h"
+
+enum eval_kind { EVAL_HTTP, EVAL_STREAM, EVAL_KINDS };
+
+enum { VALUE_UNKNOWN, VALUE_FOUND, VALUE_MISSING };     /* missing: the variable has no value now ("-" in logs) */
+struct value { const char *p; uint32_t n; uint8_t state; };
+
+struct variables;                        /* the names of one configuration, for one kind */
+
+#define EVAL_CAPTURES 20                 /* $0 … $9 and named ones, start and end each */
+struct captures { struct text subject; int at[EVAL_CAPTURES * 2]; unsigned count; };
+
+struct eval {
+    enum eval_kind          kind;
+    unsigned                depth;       /* variables that ask for variables: bounded */
+    struct pool            *pool;
+    const struct log       *log;
+    const struct log_about *about;
+    const struct variables *names;
+    struct value           *values;      /* by index; the owner allocates eval_value_count(names), zeroed */
+    struct captures        *captures;    /* of the last regex that matched, or NULL */
+};
+
+enum { VAR_NO_CACHE = 1,      /* ask anew each time ($time_local, $request_time …) */
+       VAR_CHANGEABLE = 2,    /* "set" and auth_request_set may define it anew */
+       VAR_PREFIX = 4 };      /* name is a beginning: $arg_…, $http_… */
+
+struct variable {
+    const char *name;
+    unsigned    flags;
+    /* False: it has no value. name: the whole name (for prefixes). *out may point into the request or be made in e->pool. */
+    bool      (*get)(struct eval *e, const struct variable *v, struct text name, struct text *out);
+    /* "set $name …": NULL: only the cache is written, when VAR_CHANGEABLE. */
+    void      (*set)(struct eval *e, const struct variable *v, struct text value);
+    const void *data;
+    const char *help;         /* one sentence */
+};
+
+/* ---- while a configuration is read ---- */
+
+/* The set of names for where we are in cf (EVAL_STREAM inside stream, else EVAL_HTTP); made when needed. */
+struct variables *variables_here(struct conf *cf);
+struct variables *variables_of(struct conf *cf, enum eval_kind kind);
+/* Adds the rows of a module (ends with name NULL), or one variable. A name that exists and is not changeable is
+ * refused with a message. Text of the name and v live as long as the configuration. */
+conf_result variables_add_rows(struct conf *cf, enum eval_kind kind, const struct variable *rows);
+conf_result variables_add(struct conf *cf, enum eval_kind kind, const struct variable *v);
+/* The index of a name (without "$"); it need not be defined yet: names that nobody defined by the end of the file are
+ * an error, `unknown "x" variable` with the place of first use. */
+unsigned variables_index(struct conf *cf, struct text name);
+/* By eval's own module when the file is finished: resolves every index. */
+size_t eval_value_count(const struct variables *names);
+
+/* ---- while a request is served ---- */
+
+/* The value, cached unless VAR_NO_CACHE. Missing: state VALUE_MISSING, empty text. Never UNKNOWN. */
+struct value eval_get(struct eval *e, unsigned index);
+/* By name, for what is not known until run time (SSI). */
+struct value eval_get_name(struct eval *e, struct text name);
+void         eval_set(struct eval *e, unsigned index, struct text value);
+/* Forgets cached values (internal redirects forget the volatile ones only). */
+void         eval_forget(struct eval *e, unsigned index);
+static inline struct text value_text(struct value v) { return (struct text) { v.p, v.n }; }
+/* nginx's truth: not empty and not "0". */
+static inline bool value_is_true(struct value v) { return v.state == VALUE_FOUND && v.n && !(v.n == 1 && v.p[0] == '0'); }
+
+#endif

@@ -1,0 +1,24 @@
+/* match: names against patterns, and texts against regular expressions (PCRE2 with JIT, bounded in time and depth). */
+#ifndef EVAL_MATCH_H
+#define EVAL_MATCH_H
+
+#include "eval/eval.h"
+
+struct regex;
+/* Named groups become variables of the kind here. NULL with *why set (PCRE2's own words and offset). */
+struct regex *regex_compile(struct conf *cf, struct text pattern, bool nocase, conf_result *why);
+/* True: matched; e's captures are set (e NULL: none are kept) and named groups are readable. A limit hit: [error], false. */
+bool regex_match(const struct regex *r, struct text subject, struct eval *e);
+struct text regex_source(const struct regex *r);
+unsigned regex_groups(const struct regex *r);
+
+/* Host names to anything, by nginx's precedence: exact, longest "*.suffix" (".suffix" is both), longest "prefix.*",
+ * then regexes ("~…") in order. Lookup costs the same with one name or a million. */
+struct names;
+struct names *names_open(struct conf *cf);
+/* NULL, or what is wrong. *duplicate_out (may be NULL): an equal name was there; the first one stays. */
+conf_result names_add(struct conf *cf, struct names *n, struct text name, void *value, bool *duplicate_out);
+/* host: lower case, without port. NULL: none. e: for captures, may be NULL when there is no regex. */
+void *names_find(const struct names *n, struct text host, struct eval *e);
+
+#endif

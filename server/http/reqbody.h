@@ -1,0 +1,44 @@
+/*
+ * reqbody: the request's own body, moved on demand. One of three ways, chosen by the handler that needs it:
+ *   whole    read to the end into memory (client_body_buffer_size) and then a temporary file, before going on;
+ *   stream   given to a sink as it comes, as far as the sink has room;
+ *   discard  nobody wants it: read and dropped within bounds when the response is through, or the connection closed.
+ * RFC 9112 6 and 7; client_max_body_size is checked on Content-Length and while chunked bytes come.
+ */
+#ifndef HTTP_REQBODY_H
+#define HTTP_REQBODY_H
+
+#include "http/request.h"
+
+struct body_sink {
+    size_t (*room)(struct request *r, void *arg);                                      /* 0: wait, reqbody_more is called later */
+    void   (*take)(struct request *r, void *arg, struct chain *in, enum body_end end); /* takes all links */
+};
+
+struct reqbody {
+    int64_t                 length;      /* decoded bytes so far (whole: of the body) */
+    bool                    complete;    /* FINAL was seen */
+    bool                    whole;       /* in parts: readable from chain, as often as wanted */
+    bool                    broken;
+    struct chain            chain;       /* whole: memory links, then the temporary file */
+    struct chain_file      *file;        /* or NULL */
+    struct text             file_name;   /* or empty */
+    const struct body_sink *sink;        /* streaming */
+    void                   *sink_arg;
+};
+
+/* No body at all is expected (then whole and complete from the start)? */
+bool reqbody_none(const struct request *r);
+/* v_next: the body is whole, r->body->chain has it. v_wait: coming; the step's handler is asked again. v_reply: 413, 408, 400, 500. */
+struct verdict reqbody_whole(struct request *r);
+/* Begins (or goes on) giving the body to sink. "Expect: 100-continue" is answered here (RFC 9110 10.1.1). */
+void reqbody_stream(struct request *r, const struct body_sink *sink, void *arg);
+void reqbody_more(struct request *r);
+/* From the protocol: decoded bytes. */
+void reqbody_take(struct request *r, struct chain *in, enum body_end end);
+/* How many bytes the reader may take in now. */
+size_t reqbody_room(struct request *r);
+void reqbody_discard(struct request *r);
+void reqbody_end(struct request *r);   /* from request_close */
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * http: from a connection's bytes to a response.
+ *
+ * Glossary
+ *   vhost      a server block.            location   a location block (also an "if" or "limit_except" in one).
+ *   protocol   what a request asks of its connection; h1 and h2 implement it. A request does not know which it is.
+ *   request    one request; owned by its connection (h1) or stream (h2), a subrequest by its parent.
+ *   step       where a request is: named objects in one list (steps.c), nginx's phases in nginx's order.
+ *   hook       a module's handler in a step.
+ *   response   status, fields, and how the body moves: response.h. filter: something a response passes through.
+ *   exchange   one request with one upstream: gateway. Owned by the request.
+ *
+ * Ownership: conn > (h1 | stream) > request > exchange. request_close is the only end of a request, may be called twice.
+ */
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+
+#include "base/chain.h"
+#include "eval/eval.h"
+#include "event/event.h"
+#include "http/verdict.h"
+#include "wire/field.h"
+#include "wire/h1.h"
+
+#define REQUEST_MAGIC 0x52455131u
+
+struct vhost; struct location; struct request; struct filter_at;
+
+/* Fields in the order they came or go; id tells the known ones. */
+struct fields { struct field *v; unsigned n, cap; };
+struct field *fields_add(struct fields *f, struct pool *p, enum field_id id, struct text name, struct text value);
+struct field *fields_find(const struct fields *f, enum field_id id);              /* the first, or NULL */
+struct field *fields_find_name(const struct fields *f, struct text name);         /* any case */
+void          fields_remove(struct fields *f, enum field_id id);                  /* all of them */
+
+enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_MKCOL, METHOD_COPY, METHOD_MOVE,
+              METHOD_OPTIONS, METHOD_PROPFIND, METHOD_PROPPATCH, METHOD_LOCK, METHOD_UNLOCK, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT, METHOD_COUNT };
+
+/* What a request asks of its connection. Every function may end the connection, but never frees the request under its caller. */
+struct protocol {
+    const char *name;                                     /* "HTTP/1.1" */
+    void   (*head)(struct request *r);                    /* r->out is complete: queue it (not yet sent) */
+    void   (*informational)(struct request *r, int status, const struct fields *f);   /* 1xx, at once */
+    void   (*body)(struct request *r, struct chain *in, enum body_end end);   /* takes all links, frames them, writes what the socket takes */
+    size_t (*room)(struct request *r);                    /* bytes it takes gladly now; 0: wait for source.more */
+    void   (*want_body)(struct request *r);               /* the request body's reader has room again */
+    void   (*ended)(struct request *r, const char *why);  /* from request_close: next request, or end of the connection */
+    /* Takes the connection over for raw bytes both ways (101, CONNECT), when the head was sent; NULL: cannot. The bytes already read
+     * are in *early_out. From then on conn's handler is the caller's; request_close still ends all. */
+    struct conn *(*tunnel)(struct request *r, struct chain *early_out);
+};
+
+/* Who makes a response's body: asked for more when the sink has room again. */
+struct source { void (*more)(struct request *r, void *arg); void *arg; };
+
+struct response {
+    int           status;
+    struct text   reason;              /* of an upstream's status line; empty: the usual words */
+    struct fields fields;              /* all but those below */
+    struct fields trailers;
+    int64_t       length;              /* of the body; -1: not known */
+    struct text   type;                /* Content-Type without charset */
+    struct text   charset;
+    time_t        modified;            /* Last-Modified; -1: none */
+    struct text   etag;                /* with its quotes; empty: none */
+    struct text   location;            /* of redirects, as to be made absolute; empty: none */
+    bool          head_sent;           /* handed to the protocol */
+    bool          no_body;             /* HEAD, 204, 304: nothing may follow the head */
+    bool          accept_ranges;       /* ranges may be cut from this body */
+    bool          has_date, has_server;   /* fields has its own */
+    bool          ended;               /* FINAL or BROKEN was given */
+    uint64_t      body_bytes;          /* before framing: given to the protocol */
+};
+
+/* The request's own body: reqbody.h */
+struct reqbody;
+
+struct request {
+    unsigned               magic;
+    bool                   internal,       /* by redirect or subrequest: "internal" locations are open */
+                           keepalive,      /* the client wants and may go on */
+                           resumable,      /* a handler waits: request_resume goes on */
+                           running,        /* request_run is on the stack */
+                           uri_changed,    /* rewrite: find the location anew */
+                           args_changed, quoted_uri, plus_in_uri, complex_uri,
+                           closing, logged, error_page_done, expect_tested, valid_location;
+    uint8_t                uri_changes;    /* left, of 10 */
+    uint8_t                subrequests;    /* depth left */
+    const struct step     *step;
+    unsigned               hook;           /* which handler of the step comes next */
+    struct pool           *pool;
+    struct eval            eval;
+    const struct protocol *proto;
+    void                  *stream;         /* h1 connection or h2 stream: the protocol's */
+    struct conn           *conn;
+    struct request        *main, *parent;  /* main == this: not a subrequest */
+    struct vhost          *vhost;
+    struct location       *location;
+    void                 **values;         /* the modules' values in force here (location's, or of an "if") */
+    const struct log      *log;            /* error_log in force */
+    struct log_about      *about;
+
+    /* what was asked */
+    struct text            line;           /* request line, as it came */
+    enum method            method;
+    struct text            method_name;
+    unsigned               version;        /* 9, 1000, 1001, 2000 */
+    struct text            target;         /* $request_uri: as it came */
+    struct text            uri;            /* decoded and normalised */
+    struct text            args;
+    struct text            exten;
+    struct text            host;           /* from the target or Host, lower case, no port; empty: none */
+    uint16_t               host_port;      /* 0: none given */
+    struct fields          in;
+    struct fields          in_trailers;
+    uint8_t                in_at[FIELD_COUNT];   /* 1 + place of the first field of that id among the first 255, 0: none */
+    int64_t                in_length;      /* Content-Length; -1: none */
+    bool                   in_chunked;
+    uint64_t               in_bytes;       /* $request_length */
+    uint64_t               started_ms;     /* monotonic */
+    uint64_t               started_wall_ms;
+    struct reqbody        *body;
+
+    /* what is answered */
+    struct response        out;
+    struct source          source;
+    struct filter_at      *filters;        /* those that apply to this response, in order */
+    unsigned               filter_count;
+    int                    err_status;     /* status of the error page in hand, else 0 */
+    struct text            user;           /* authenticated; empty: none */
+    uint64_t               sent_at_start;  /* conn->sent when it began */
+
+    void                  *exchange;       /* gateway's */
+    void                 **contexts;       /* one pointer a module slot, made when first used: request_context */
+};
+
+/* The request of an eval of kind EVAL_HTTP. */
+#define request_of(e) container_of((e), struct request, eval)
+/* This module's values in force for r: (struct proxy_conf *) request_values(r, &proxy_module) */
+#define request_values(r, m) ((r)->values[(m)->slot])
+/* A module's own pointer for this request (zero at first; cleared by internal redirects unless kept). */
+void **request_context(struct request *r, const struct module *m);
+
+static inline struct field *request_field(const struct request *r, enum field_id id) { return r->in_at[id] ? &r->in.v[r->in_at[id] - 1] : NULL; }
+static inline struct text request_value(const struct request *r, enum field_id id) { return r->in_at[id] ? r->in.v[r->in_at[id] - 1].value : (struct text) { NULL, 0 }; }
+
+/* A new request in its first step, on a connection; its fields are then filled by the protocol. Never NULL. */
+struct request *request_open(struct conn *c, const struct protocol *proto, void *stream);
+/* The head is complete and sane: runs the steps until it waits or is over. */
+void request_run(struct request *r);
+/* From whoever the handler waited for. Runs on at the same handler. Harmless when r does not wait. */
+void request_resume(struct request *r);
+/* The only end. Logs it, ends exchange and body, tells the protocol, frees at the end of the turn. why: a reason for the
+ * debug log ("done", "client closed", "timeout"). *r is NULL after. Twice is fine. */
+void request_close(struct request **r, const char *why);
+/* Answers with status through error pages, from outside a step (timeouts, upstream failures). Head not sent yet: a
+ * page; sent: the response is broken off. */
+void request_fail(struct request *r, int status);
+/* "try another uri": sets uri and args, and gives the step to go to; v_reply(500) when redirected too often. */
+struct verdict request_redirect(struct request *r, struct text uri, struct text args);
+struct verdict request_redirect_named(struct request *r, struct text name);
+
+/* steps, in order; modules name them in their hooks. */
+extern const struct step step_post_read, step_server_rewrite, step_find_location, step_rewrite, step_post_rewrite, step_preaccess, step_access,
+    step_post_access, step_precontent, step_content, step_log;
+
+#endif

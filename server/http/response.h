@@ -1,0 +1,47 @@
+/*
+ * response: head and body on their way out.
+ *
+ *   source  --response_body-->  filters of this response  -->  protocol (h1, h2)
+ *
+ * The source fills r->out, calls response_head once, then response_body once each time it has something or the sink
+ * has room: one call with what there is and how it ends. Nothing is sent before the first call of response_body (so that
+ * head and body go in one write): a source that has a head but no body yet calls response_body with an empty chain.
+ * When response_room is 0 the source stops; r->source.more is called when there is room again.
+ */
+#ifndef HTTP_RESPONSE_H
+#define HTTP_RESPONSE_H
+
+#include "http/request.h"
+
+/* Lets every filter see the head, in order; then the protocol queues it. After it r->out.head_sent. False: a filter
+ * answers otherwise (304, 412, 416: already done by it), or the connection is gone: the source stops and gives up its body. */
+bool response_head(struct request *r);
+/* Takes all links of in (in is empty after). Given past the end: ignored and asserted against. */
+void response_body(struct request *r, struct chain *in, enum body_end end);
+size_t response_room(struct request *r);
+static inline void response_source(struct request *r, void (*more)(struct request *r, void *arg), void *arg) { r->source.more = more; r->source.arg = arg; }
+
+/* A whole small response: status, type, text (copied when keep is false). For "return", error pages, status pages. */
+struct verdict response_text(struct request *r, int status, struct text type, struct text body, bool keep);
+/* The usual words of a status: "Not Found"; empty: none known. */
+struct text response_reason(int status);
+/* nginx's built-in page of a status with weir's name, for error answers that no error_page covers. */
+struct text response_page(struct request *r, int status);
+/* Adds a field to r->out. */
+static inline void response_add(struct request *r, enum field_id id, struct text name, struct text value) { fields_add(&r->out.fields, r->pool, id, name, value); }
+
+/* ---- filters ---- */
+
+struct filter_at;
+struct filter {
+    const char *name;          /* as in the one list of filters.c */
+    /* Sees the head, may change it; true: the body passes through body too, with at->state its own. */
+    bool (*head)(struct request *r, struct filter_at *at);
+    /* Takes in; passes on by filter_pass. Must pass FINAL and BROKEN on. May hold links back. */
+    void (*body)(struct request *r, struct filter_at *at, struct chain *in, enum body_end end);
+};
+struct filter_at { const struct filter *filter; void *state; };
+/* To the next filter, or the protocol. */
+void filter_pass(struct request *r, struct filter_at *at, struct chain *in, enum body_end end);
+
+#endif
