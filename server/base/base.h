@@ -50,7 +50,9 @@ __attribute__((malloc, alloc_size(1))) void *base_alloc(size_t n);
 __attribute__((malloc, alloc_size(1, 2))) void *base_zalloc(size_t count, size_t size);
 __attribute__((alloc_size(2))) void *base_realloc(void *p, size_t n);
 
-/* Calls that have a bounded or clearer form here do not build. */
+/* Calls that have a bounded or clearer form here do not build. (In clang's hardened builds they are macros.) */
+#if !defined __clang__ || !defined _FORTIFY_SOURCE
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strtok strncpy strncat
+#endif
 
 #endif
