@@ -18,6 +18,10 @@
 #ifndef BASE_BASE_H
 #define BASE_BASE_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE      /* memmem, memrchr, accept4 …: own header first, so this comes before the system's */
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +36,18 @@
 #define container_of(p, type, member) ((type *) ((char *) (p) - offsetof(type, member)))
 #define min_of(a, b) ({ __typeof__(a) min_a_ = (a); __typeof__(b) min_b_ = (b); min_a_ < min_b_ ? min_a_ : min_b_; })
 #define max_of(a, b) ({ __typeof__(a) max_a_ = (a); __typeof__(b) max_b_ = (b); max_a_ > max_b_ ? max_a_ : max_b_; })
+/* Where ASan watches, nothing is recycled: recycling would hide a use after the end. */
+#if defined(__SANITIZE_ADDRESS__)
+#define BASE_RECYCLE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BASE_RECYCLE 0
+#endif
+#endif
+#ifndef BASE_RECYCLE
+#define BASE_RECYCLE 1
+#endif
+
 #define align_up(n, a) (((n) + ((a) - 1)) & ~((__typeof__(n)) (a) - 1))
 
 /* Long-lived objects begin with a magic; an extern that is given one checks it: NEED(r, REQUEST_MAGIC). */

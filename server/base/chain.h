@@ -44,12 +44,15 @@ void chain_move(struct chain *c, struct chain *from);
 void chain_move_bytes(struct chain *c, struct chain *from, uint64_t n);
 /* The same bytes once more: new links that hold the same chunks and files. */
 void chain_share(struct chain *c, const struct chain *from);
-/* Drops the first n bytes (links that end go back to the free list). n may not be above c->bytes. */
+/* Drops the first n bytes and the empty links that are first then (they go back to the free list). n may not be
+ * above c->bytes. */
 void chain_skip(struct chain *c, uint64_t n);
 void chain_clear(struct chain *c);
 /* All bytes in order into room (memory links only; asserts that there is no file link); at most size. Returns bytes. */
 size_t chain_copy_out(const struct chain *c, char *room, size_t size);
 bool chain_has_file(const struct chain *c);
+/* Gives recycled links back to the system. */
+void chain_trim(void);
 
 /* Takes over fd. One hold. */
 struct chain_file *chain_file_open(int fd);

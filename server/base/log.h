@@ -17,6 +17,7 @@ struct log_target {
     struct log_target *next;
     enum log_level     level;     /* takes lines of this level and more serious ones */
     void             (*write)(struct log_target *t, enum log_level level, struct text line);
+    bool               plain;     /* lines of the form "weir: [emerg] text", without time and process */
     int                fd;        /* for files: changed in place when logs are reopened */
     void              *arg;
 };
@@ -26,13 +27,16 @@ struct log_about {
     uint64_t    number;                                    /* 0: none; printed as *number */
     void      (*describe)(struct build *b, void *arg);     /* NULL: nothing to add */
     void       *arg;
-    const char *doing;                                     /* " while reading client request line" without "while", or NULL */
+    const char *doing;                                     /* "reading client request line" (printed after " while "), or NULL */
 };
 
 struct log { struct log_target *targets; enum log_level level; };   /* level: the most talkative target's */
 
 /* The process's own log; before the configuration is read it is stderr at notice ("weir: [emerg] …" form). */
 extern struct log *log_main;
+
+/* The target of that first log: writes "weir: [emerg] …" to descriptor 2. It may be added to other logs, or dropped. */
+extern struct log_target log_target_stderr;
 
 /* err: an errno to explain, or 0. about may be NULL. Use the macro: it costs one compare where the level is off. */
 __attribute__((format(printf, 5, 6), cold)) void log_line(const struct log *log, enum log_level level, const struct log_about *about, int err, const char *fmt, ...);
@@ -45,10 +49,14 @@ bool log_level_parse(struct text name, enum log_level *out);
 
 /* Adds t (kept, not copied) and recomputes the level. */
 void log_add_target(struct log *log, struct log_target *t);
+/* Takes t off again, if it is there. */
+void log_drop_target(struct log *log, struct log_target *t);
 /* A target that writes to t->fd. */
 void log_write_fd(struct log_target *t, enum log_level level, struct text line);
 /* A target that keeps the newest size bytes of lines in memory (error_log memory:size). */
 struct log_target *log_ring(struct pool *pool, enum log_level level, size_t size);
+/* What a ring holds, oldest first, into room; bytes written. */
+size_t log_ring_read(const struct log_target *t, char *room, size_t size);
 /* True once a [emerg], [alert] was written by this process: tests and -t look at it. */
 bool log_had(enum log_level level);
 

@@ -4,7 +4,15 @@
 
 #include "base/text.h"
 
-struct pool;
+#define POOL_MAGIC 0x504f4f4cu
+
+/* Public for the sake of the fast path of pool_alloc; nobody else touches the fields. */
+struct pool {
+    unsigned             magic;
+    char                *at, *end;     /* what is free of the newest block of the usual kind */
+    struct pool_block   *blocks;       /* newest first; the last one holds the pool itself */
+    struct pool_cleanup *cleanups;     /* newest first */
+};
 
 /* first: bytes of the first block (0: 4096). Blocks of the usual size are recycled per process. Never NULL. */
 struct pool *pool_open(size_t first);
@@ -13,11 +21,44 @@ void pool_close(struct pool **p);
 /* As pool_close, but keeps the first block for another round. */
 void pool_reset(struct pool *p);
 
+enum { POOL_ALIGN = 16 };
+
+/* Where the fast path ends: a new block. align: 1 or POOL_ALIGN. */
+__attribute__((malloc, alloc_size(2))) void *pool_alloc_slow(struct pool *p, size_t n, size_t align);
+
 /* Aligned for any object. zalloc: zeroed. Never NULL; n of 0 is fine. */
-__attribute__((malloc, alloc_size(2))) void *pool_alloc(struct pool *p, size_t n);
-__attribute__((malloc, alloc_size(2))) void *pool_zalloc(struct pool *p, size_t n);
+__attribute__((malloc, alloc_size(2))) static inline void *pool_alloc(struct pool *p, size_t n)
+{
+    char *at = (char *) align_up((uintptr_t) p->at, POOL_ALIGN);
+    if (unlikely(at > p->end || n > (size_t) (p->end - at))) return pool_alloc_slow(p, n, POOL_ALIGN);
+    p->at = at + n;
+    return at;
+}
+
+__attribute__((malloc, alloc_size(2))) static inline void *pool_zalloc(struct pool *p, size_t n)
+{
+    void *at = pool_alloc(p, n);
+    memset(at, 0, n);
+    return at;
+}
+
 /* Unaligned, for bytes. */
-__attribute__((malloc, alloc_size(2))) char *pool_bytes(struct pool *p, size_t n);
+__attribute__((malloc, alloc_size(2))) static inline char *pool_bytes(struct pool *p, size_t n)
+{
+    char *at = p->at;
+    if (unlikely(n > (size_t) (p->end - at))) return pool_alloc_slow(p, n, 1);
+    p->at = at + n;
+    return at;
+}
+
+/* Makes the newest allocation, old bytes at at, longer by more in place; false: there is no room, nothing changed. */
+static inline bool pool_extend(struct pool *p, const char *at, size_t old, size_t more)
+{
+    if (at == NULL || at + old != p->at || more > (size_t) (p->end - p->at)) return false;
+    p->at += more;
+    return true;
+}
+
 #define pool_new(p, type)        ((type *) pool_zalloc((p), sizeof(type)))
 #define pool_array(p, type, n)   ((type *) pool_zalloc((p), sizeof(type) * (n)))
 /* Array growth by doubling: room for one more; *array and *cap change. Old memory stays in the pool. */

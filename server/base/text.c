@@ -166,8 +166,8 @@ unsigned text_distance(struct text a, struct text b, unsigned limit)
         for (size_t j = 1; j <= b.n; j++) {
             unsigned swap = corner + (text_lower((unsigned char) a.p[i - 1]) != text_lower((unsigned char) b.p[j - 1]));
             corner = row[j];
-            unsigned step = min_of(corner, row[j - 1]) + 1;
-            row[j] = min_of(swap, step);
+            unsigned shift = min_of(corner, row[j - 1]) + 1;
+            row[j] = min_of(swap, shift);
             least = min_of(least, row[j]);
         }
         if (least >= limit) return limit;
