@@ -24,8 +24,8 @@ struct text addr_text(struct pool *p, const struct addr *a, bool without_port);
 /* A numeric address: "1.2.3.4", "1.2.3.4:80", "[::1]", "[::1]:80", "unix:/path", "*:80", "80" (any address).
  * port: used where the text has none. pool keeps a unix path. False: not a numeric address. */
 bool addr_parse(struct pool *p, struct text t, uint16_t port, struct addr *out);
-/* "10.0.0.0/8", "::/0", "1.2.3.4". */
-struct cidr { struct addr base; unsigned bits; };
+/* "10.0.0.0/8", "::/0", "1.2.3.4". low_bits: the text had bits set that the mask leaves out (base has not): nginx warns. */
+struct cidr { struct addr base; unsigned bits; bool low_bits; };
 bool addr_parse_cidr(struct text t, struct cidr *out);
 bool addr_in_cidr(const struct addr *a, const struct cidr *c);   /* IPv4-mapped IPv6 counts as IPv4 */
 

@@ -3,6 +3,7 @@
 #define OS_SPAWN_H
 
 #include "base/log.h"
+#include <sched.h>
 #include <signal.h>
 
 /* ---- signals ---- */
@@ -19,8 +20,9 @@ void signals_drain(void);
 
 /* ---- titles ---- */
 
-/* Once, early in main: makes room over argv and environ for a title (the environment is moved away). */
-void title_open(int argc, char **argv);
+/* First thing in main: makes room for a title over argv and environ. Returns a copy of argv, to be used from then on
+ * (argc is as before); the environment is moved away too. */
+char **title_open(int argc, char **argv);
 /* What ps shows: "weir: worker process". */
 void title_set(const char *title);
 
@@ -34,8 +36,8 @@ void spawn_no_new_privileges(void);
 /* RLIMIT_NOFILE, RLIMIT_CORE; each a line at [alert] when refused. -1: left alone. */
 void spawn_limit(int resource, const char *name, int64_t value);
 void spawn_priority(int priority);
-/* This process on these CPUs only: bit i of mask[i / 64]. */
-void spawn_affinity(const uint64_t *mask, size_t words);
+/* This process on these CPUs only. */
+void spawn_affinity(const cpu_set_t *set);
 /* Cores may be dumped although ids were changed. */
 void spawn_dumpable(void);
 /* Detaches from the terminal: the parent waits until daemon_ready is called in the child or the child ends, then leaves with its exit code.

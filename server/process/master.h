@@ -22,6 +22,8 @@
 
 struct options;
 
+/* main does: argv = title_open(argc, argv) (os/spawn.h); options_read; conf_register; then one of these. */
+
 /* Serves until told to stop: as a daemon, in the foreground, or as one process, as the configuration says.
  * Returns the exit code. In children (workers) it does not return. */
 int master_run(const struct options *o);
@@ -30,8 +32,7 @@ int master_run(const struct options *o);
  * two lines. Returns the exit code. */
 int master_test(const struct options *o);
 
-/* -s: reads the configuration for the pid file's path, and sends the signal that name means (stop, quit, reopen,
- * reload). Returns the exit code. */
-int master_signal(const struct options *o, const char *name);
+/* -s: reads the configuration for the pid file's path, and sends the signal that o->signal means. Returns the exit code. */
+int master_signal(const struct options *o);
 
 #endif
