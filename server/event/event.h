@@ -2,7 +2,7 @@
  * event: one loop per worker.
  *
  * Glossary
- *   loop    one turn: clock, timers that are due, poll, handlers, posted tasks, then what was ended is freed.
+ *   loop    one turn: poll, clock, handlers, timers that are due, wakes and posted tasks, then what was ended is freed.
  *   conn    a connected socket: registered once, edge-triggered, for reading and writing. Has one owner and one handler.
  *   timer   a deadline. Moving it later costs a store; it is put right when its old time comes.
  *   task    something to run at the end of this turn.
@@ -17,29 +17,30 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "os/addr.h"
+#include <signal.h>
 
 /* ---- timers ---- */
 
 struct timer {
     uint64_t due;          /* clock_now.ms when it fires; 0: not set */
-    uint64_t key;          /* private: its place in the heap */
-    uint32_t index;        /* private: 0: not in the heap */
+    uint32_t index;        /* private: its place in the heap; 0: not in it */
     void   (*fire)(struct timer *t);   /* container_of tells whose */
 };
-/* Fires once, at least ms from clock_now. Setting anew replaces. */
+/* Fires once, at least ms (and at least 1) from clock_now. Setting anew replaces. */
 void timer_set(struct timer *t, uint64_t ms);
-/* Will not fire. Cheap; the heap forgets it later. */
+/* Will not fire. Cheap: the heap forgets it later, so timer_end comes before the memory goes. */
 static inline void timer_stop(struct timer *t) { t->due = 0; }
 static inline bool timer_is_set(const struct timer *t) { return t->due != 0; }
-/* Before the memory goes: out of the heap at once. */
+/* Out of the heap at once. */
 void timer_end(struct timer *t);
 
 /* ---- tasks ---- */
 
-struct task { struct task *next; bool posted; void (*run)(struct task *t); };
+struct task { struct task *next, *prev; void (*run)(struct task *t); };   /* next and prev are private; zero: not posted */
 /* Runs once at the end of this turn; posting twice is once. A task posted by a task runs in the next turn. */
 void task_post(struct task *t);
 void task_cancel(struct task *t);
+static inline bool task_is_posted(const struct task *t) { return t->next != NULL; }
 /* free(p) by fn at the very end of this turn, when no handler is on the stack. */
 void loop_free_later(void (*fn)(void *p), void *p);
 
@@ -51,12 +52,16 @@ void loop_close(void);
 void loop_turn(int most_ms);
 /* Called after each poll returns, before handlers; signals to flags are looked at by the process layer here. */
 extern void (*loop_after_poll)(void);
+/* Signals are let through while polling only when this is set (epoll_pwait's mask), so that one that comes between a look at
+ * the flags and the poll is not slept over. NULL: the mask stays as it is. */
+extern const sigset_t *loop_signals;
 
 /* ---- watch: any other descriptor (eventfd, pipe, listening socket), level-triggered ---- */
 
 struct watch { int fd; void (*ready)(struct watch *w, uint32_t events); };
 bool watch_add(struct watch *w, uint32_t events);      /* EPOLLIN … ; false after a log line */
-void watch_remove(struct watch *w);                    /* fd stays open */
+/* fd stays open; no more calls, not even for events polled before it, so w may end now. */
+void watch_remove(struct watch *w);
 
 /* ---- conn ---- */
 
@@ -80,7 +85,7 @@ extern const struct conn_ops conn_plain;
 
 struct conn {
     unsigned               magic;
-    int                    fd;
+    int                    fd;           /* -1: closed, freed at the end of the turn */
     const struct conn_ops *ops;
     void                  *layer;        /* of ops (TLS session) */
     void                 (*ready)(struct conn *c, unsigned what);
@@ -93,30 +98,38 @@ struct conn {
     struct listener       *listener;     /* it came by, or NULL */
     uint64_t               started_ms;   /* monotonic */
     uint64_t               sent, received;   /* bytes on the wire, as the ops count them */
+    struct conn           *idle_prev, *idle_next;   /* conn_set_idle's list, most recent first */
     int                    error;        /* errno of the last IO_ERROR */
     unsigned               readable : 1, /* reading may find something: cleared by a short read or EAGAIN */
-                           writable : 1, /* cleared by EAGAIN */
+                           writable : 1, /* cleared by a short write or EAGAIN */
                            hangup : 1,   /* the kernel said EPOLLRDHUP, HUP or ERR */
-                           timedout : 1,
+                           timedout : 1, /* told to make room: close */
                            nodelay : 1,  /* TCP_NODELAY is on */
                            connecting : 1,
-                           idle : 1;     /* holds nothing: may be closed when connections run short */
-    struct conn           *idle_prev, *idle_next;   /* conn_idle's list, most recent first */
+                           refused : 1,  /* private: connecting may have failed */
+                           idle : 1,     /* holds nothing: may be closed when connections run short */
+                           wake : 3;     /* private: what conn_wake will tell */
 };
 
-/* Takes over fd (non-blocking), registers it. NULL (fd closed, line logged) when the worker's connections are used up;
- * before that it asks conn_make_room. */
+/* Takes over fd (non-blocking), registers it. ready and owner are set by the caller, before the turn ends. readable is not
+ * set: what is there already is told by ready(CONN_READ). NULL (fd closed, line logged) when the worker's connections are
+ * used up, in spite of conn_make_room. */
 struct conn *conn_open(int fd, const struct log *log);
+/* When few places are left, tells the connections idle longest to close. False: none is free. */
+bool conn_make_room(void);
 /* Starts connecting; ready(CONN_WRITE) when done: then conn_connected gives 0 or the errno. bind may be NULL.
- * NULL: *error_out. Connected at once is told the same way, in the next turn. transparent: IP_TRANSPARENT on bind. */
+ * NULL: *error_out (EMFILE when connections are used up). Connected at once is told the same way, in the next turn.
+ * transparent: IP_TRANSPARENT on bind. */
 struct conn *conn_connect(const struct addr *to, const struct addr *bind, bool transparent, const struct log *log, int *error_out);
+/* 0: connected. EINPROGRESS: not known yet. */
 int  conn_connected(struct conn *c);
 /* Closes the socket now, frees at the end of the turn; *c is NULL after it. NULL is fine. */
 void conn_close(struct conn **c);
 /* As conn_close, with a reset (SO_LINGER 0). */
 void conn_reset(struct conn **c);
 
-/* One recv. Clears readable when the kernel has no more for now (short read: no second call). */
+/* One recv. Clears readable when the kernel has no more for now (short read: no second call). Read while c->readable, or
+ * call conn_wake when you stop before it is cleared: there is no second edge for the same bytes. */
 static inline struct io_done conn_recv(struct conn *c, char *room, size_t size) { return c->ops->recv(c, room, size); }
 /* Sends from the front of out until it is empty, the kernel refuses, or most bytes (0: all) went; sent links are dropped.
  * One gathered call for a run of memory links, sendfile for files. IO_OK: nothing is left (or most reached);
@@ -126,13 +139,14 @@ void conn_shutdown(struct conn *c);
 /* Peeks whether an idle connection was closed or has bytes waiting (one recv with MSG_PEEK). */
 bool conn_is_quiet(struct conn *c);
 const struct addr *conn_local(struct conn *c);
-void conn_set_nodelay(struct conn *c);            /* once; no call when it is on already or not TCP */
+/* TCP_NODELAY, once: no call when it is so already or the socket is not TCP. Accepted connections have it on from birth. */
+void conn_set_nodelay(struct conn *c, bool on);
 /* The handler is called at the end of this turn with what as given: for owners that stopped reading before the
  * socket was drained, since an edge does not come again. */
 void conn_wake(struct conn *c, unsigned what);
 
 /* Idle connections (keep-alive, holding no request) stand in a list; when connections run short the one idle longest
- * is told CONN_TIMEOUT with c->timedout and must close. */
+ * is told CONN_TIMEOUT with c->timedout and must close. That may happen while another connection's handler runs. */
 void conn_set_idle(struct conn *c, bool idle);
 
 struct conn_figures { unsigned open, idle, most; uint64_t accepted, handled; };
@@ -162,10 +176,15 @@ struct listener {
     struct listener *next;
     struct watch     watch;              /* the fd of this worker */
     struct watch    *surplus;            /* sockets of workers that are no more, to be drained */
+    struct listener *paused_next;        /* private */
+    bool             accepting, multi, paused;   /* private */
 };
 /* In a worker: begins accepting on fd. Accepts several a turn when multi. Stops by itself while connections run short
- * (accept4 fails with EMFILE, or no conn is free) and begins again when some were closed. */
+ * (accept4 fails with EMFILE, or no conn is free) and begins again when some were closed. False after a log line. */
 bool accept_start(struct listener *l, int fd, bool multi);
 void accept_stop(struct listener *l);
+/* Accepts at most most waiting connections from fd for l: for surplus sockets. True: there may be more; false: none is
+ * waiting, or none can be taken now. */
+bool accept_take(struct listener *l, int fd, unsigned most);
 
 #endif

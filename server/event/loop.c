@@ -1,0 +1,60 @@
+/* loop: one turn, and what is freed at its end. */
+#include "event/turn.h"
+
+struct later { void (*fn)(void *p); void *p; };
+
+void (*loop_after_poll)(void);
+const sigset_t *loop_signals;
+
+static struct later *later;
+static size_t        later_count, later_cap;
+
+void loop_free_later(void (*fn)(void *p), void *p)
+{
+    if (later_count == later_cap) {
+        later_cap = later_cap ? later_cap * 2 : 32;
+        later = base_realloc(later, later_cap * sizeof(*later));
+    }
+    later[later_count++] = (struct later) { fn, p };
+}
+
+/* What is freed may ask for more to be freed. */
+static void free_all(void)
+{
+    for (size_t i = 0; i < later_count; i++) later[i].fn(later[i].p);
+    later_count = 0;
+    conn_free_closed();
+}
+
+bool loop_open(unsigned max_conns)
+{
+    conn_init(max_conns);
+    if (!epoll_open()) return false;
+    clock_update();
+    return true;
+}
+
+void loop_close(void)
+{
+    free_all();
+    accept_close();
+    epoll_close();
+    task_close();
+    timer_close();
+    conn_shut_down();
+    free(later);
+    later = NULL;
+    later_cap = 0;
+}
+
+void loop_turn(int most_ms)
+{
+    epoll_poll(task_any() || conn_any_wake() || later_count ? 0 : timer_wait(most_ms));
+    clock_update();
+    if (loop_after_poll) loop_after_poll();
+    epoll_handle();
+    timer_run();
+    conn_run_wakes();
+    task_run();
+    free_all();
+}

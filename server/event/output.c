@@ -1,0 +1,84 @@
+/* output: the front of a chain to a socket: memory by one gathered call, a file range by sendfile. */
+#include "event/turn.h"
+#include <errno.h>
+#include <limits.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+
+enum { IOVECS = 64 };
+#define CALL_MOST ((size_t) 1 << 30)    /* of one call: the kernel's own bound is just below 2 GiB */
+
+struct gather { struct iovec iov[IOVECS]; size_t count, bytes; bool follows; };
+
+/* The run of memory at the front, at most most bytes. follows: within most there is more after it. */
+static void gather(struct gather *g, const struct chain *out, size_t most)
+{
+    const struct link *l = out->first;
+    g->count = g->bytes = 0;
+    g->follows = false;
+    for (; l && !l->file && g->bytes < most; l = l->next) {
+        if (l->n == 0) continue;
+        if (g->count == IOVECS) break;
+        size_t n = min_of(l->n, most - g->bytes);
+        g->iov[g->count++] = (struct iovec) { (void *) (uintptr_t) l->p, n };
+        g->bytes += n;
+    }
+    g->follows = g->bytes < most && g->bytes < out->bytes;
+}
+
+static struct io_done refused(struct conn *c, int err)
+{
+    if (err == EAGAIN) {
+        c->writable = 0;
+        return (struct io_done) { IO_AGAIN, 0 };
+    }
+    c->error = err;
+    return (struct io_done) { IO_ERROR, 0 };
+}
+
+/* A short write leaves the kernel waiting for room (SOCK_NOSPACE), so an edge will come. */
+static struct io_done send_memory(struct conn *c, struct gather *g)
+{
+    struct msghdr m = { .msg_iov = g->iov, .msg_iovlen = g->count };
+    ssize_t n;
+    do n = sendmsg(c->fd, &m, MSG_NOSIGNAL | (g->follows ? MSG_MORE : 0));
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return refused(c, errno);
+    if ((size_t) n < g->bytes) c->writable = 0;
+    return (struct io_done) { IO_OK, (size_t) n };
+}
+
+/* sendfile may stop early for reasons of the file's, so only EAGAIN clears writable. */
+static struct io_done send_file(struct conn *c, const struct link *l, size_t most)
+{
+    off_t from = l->from;
+    ssize_t n;
+    do n = sendfile(c->fd, l->file->fd, &from, min_of(l->n, most));
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return refused(c, errno);
+    if (n == 0) {
+        log_at(c->log, L_ERR, &c->about, 0, "sendfile() reported that a file was truncated at %lld", (long long) l->from);
+        return refused(c, EIO);
+    }
+    return (struct io_done) { IO_OK, (size_t) n };
+}
+
+struct io_done output_plain(struct conn *c, const struct chain *out, size_t most)
+{
+    if (!c->writable) return (struct io_done) { IO_AGAIN, 0 };
+    const struct link *l = out->first;
+    while (l && l->n == 0) l = l->next;
+    if (!l) return (struct io_done) { IO_OK, 0 };
+
+    struct io_done d;
+    most = min_of(most, CALL_MOST);
+    if (l->file) {
+        d = send_file(c, l, most);
+    } else {
+        struct gather g;
+        gather(&g, out, most);
+        d = send_memory(c, &g);
+    }
+    c->sent += d.n;
+    return d;
+}
