@@ -1,0 +1,43 @@
+/* vhost: server blocks, the addresses they listen on, and which one a request belongs to. */
+#ifndef HTTP_VHOST_H
+#define HTTP_VHOST_H
+
+#include "eval/match.h"
+#include "event/event.h"
+#include "http/location.h"
+
+#define VHOST_MAGIC 0x56485354u
+
+struct http;           /* the http block: steps.h */
+
+struct vhost {
+    unsigned           magic;
+    bool               listens;          /* a listen directive was seen */
+    bool               has_regex_name;
+    struct http       *http;
+    struct conf_block *block;
+    struct locations  *locations;
+    struct location   *self;             /* the values outside all locations; kind LOCATION_NONAME */
+    struct text        name;             /* $server_name: the first server_name, without its "." ; empty: none */
+    struct text       *names;            /* all, as given, while reading */
+    size_t             name_count, name_cap;
+};
+
+/* One address of listen directives, with the servers that stand there. */
+struct vhost_addr {
+    struct addr        addr;
+    struct vhost      *fallback;         /* default_server, or the first */
+    struct names      *names;            /* NULL: fallback takes all */
+    bool               proxy_protocol;
+};
+
+/* The owner of a listener: the addresses that its socket serves. More than one when specific addresses stand beside
+ * a wildcard of the same port; then the connection's own address tells which. */
+struct vhost_port { struct vhost_addr **v; size_t n; };
+
+/* Which address c came to. */
+struct vhost_addr *vhost_addr_of(struct conn *c);
+/* host: lower case without port; empty: none was given. e: for captures of a regex name. Never NULL. */
+struct vhost *vhost_find(const struct vhost_addr *a, struct text host, struct eval *e);
+
+#endif
