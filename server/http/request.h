@@ -75,6 +75,15 @@ struct response {
 /* The request's own body: reqbody.h */
 struct reqbody;
 
+/* What a request asks of its exchange; set with r->exchange, by gateway. */
+struct exchange_ops {
+    void (*end)(struct request *r);                          /* from request_close (and before an internal redirect away): lets go of the upstream.
+                                                                r->exchange stays readable for the log. Twice is fine. */
+    void (*describe)(struct request *r, struct build *b);    /* for log lines, between request and host: ', upstream: "http://…"' */
+    bool (*client_left)(struct request *r);                  /* the client closed. True: the exchange goes on without it (proxy_ignore_client_abort):
+                                                                the request stays, what is given to its response is dropped. False: close it (499) */
+};
+
 struct request {
     unsigned               magic;
     bool                   internal,       /* by redirect or subrequest: "internal" locations are open */
@@ -130,7 +139,8 @@ struct request {
     struct text            user;           /* authenticated; empty: none */
     uint64_t               sent_at_start;  /* conn->sent when it began */
 
-    void                  *exchange;       /* gateway's */
+    void                  *exchange;       /* gateway's, or NULL */
+    const struct exchange_ops *exchange_ops;
     void                 **contexts;       /* one pointer a module slot, made when first used: request_context */
 };
 
