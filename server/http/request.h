@@ -21,6 +21,7 @@
 #include "http/verdict.h"
 #include "wire/field.h"
 #include "wire/h1.h"
+#include "wire/method.h"
 
 #define REQUEST_MAGIC 0x52455131u
 
@@ -32,9 +33,6 @@ struct field *fields_add(struct fields *f, struct pool *p, enum field_id id, str
 struct field *fields_find(const struct fields *f, enum field_id id);              /* the first, or NULL */
 struct field *fields_find_name(const struct fields *f, struct text name);         /* any case */
 void          fields_remove(struct fields *f, enum field_id id);                  /* all of them */
-
-enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_MKCOL, METHOD_COPY, METHOD_MOVE,
-              METHOD_OPTIONS, METHOD_PROPFIND, METHOD_PROPPATCH, METHOD_LOCK, METHOD_UNLOCK, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT, METHOD_COUNT };
 
 /* What a request asks of its connection. Every function may end the connection, but never frees the request under its caller. */
 struct protocol {
