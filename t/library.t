@@ -58,6 +58,7 @@ is($c->response->body, 'hello /plain/a ', 'pipelined, first');
 is($c->response->body, 'hello /plain/b ', 'pipelined, second');
 ok($c->closed, 'closed by the server');
 is($c->response, undef, 'nothing more');
+$c->close;
 
 cmp_ok($b->connections, '>=', 1, 'connections counted');
 is(scalar(grep { $_->[0] eq 'req' && $_->[4] eq '/plain/2' } $b->log), 1, 'requests logged');
