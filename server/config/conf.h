@@ -41,10 +41,13 @@ typedef struct { uint32_t n, size; } bufs;          /* "8 4k" */
 struct conf;
 struct directive;
 
-/* What is wrong with the words given, to be completed by the engine with directive, file and line; NULL: nothing. */
+/* What is wrong with the words given, to be completed by the engine with directive, file and line; NULL: nothing. A
+ * parser that got one from conf_enter or conf_entries returns it as it is. */
 typedef const char *conf_result;
 
-enum { CONF_MULTI = 1,      /* may be given several times in one block: parse adds to its field */
+enum { CONF_MULTI = 1,      /* may be given several times in one block: parse adds to its field. Without it a second one in
+                               the same block, or another row of the same field, "is duplicate": this holds for rows
+                               without a field and for blocks too ("server" needs CONF_BLOCK | CONF_MULTI) */
        CONF_BLOCK = 2,      /* ends with "{": parse must call conf_enter or conf_entries */
        CONF_NO_EFFECT = 4,  /* accepted, and one [warn] says that it has no effect here */
        CONF_OPT_BLOCK = 8 };/* may end with "{" or ";" (cf->opened tells) */
@@ -66,7 +69,7 @@ struct directive {
     const char             *dflt;    /* words as they would stand in the file; NULL: none (field stays zero) */
     const char             *help;    /* one sentence */
     const char             *syntax;  /* NULL: the type's */
-    const void             *data;    /* for the type: choices of an enum, bounds, … */
+    const void             *data;    /* for the type: choices of an enum, struct conf_bounds, … */
     const char             *since;   /* "weir": a directive nginx does not have; NULL: as in nginx */
 };
 
@@ -91,6 +94,8 @@ struct directive {
 #define D_DO(ty, nm, wh, sx, df, hp)  { .name = nm, .type = ty, .where = wh, .dflt = df, .help = hp, .syntax = sx }
 
 struct conf_choice { const char *name; int value; };
+/* For conf_num, by .data: a number outside is refused; max below min: no upper bound. */
+struct conf_bounds { int64_t min, max; };
 
 extern const struct conf_type conf_flag, conf_span, conf_bytes, conf_num, conf_text, conf_path, conf_bufs, conf_enum, conf_bits, conf_none;
 /* size | off: as conf_bytes with off = 0; time | off; "list of words" into struct conf_texts, CONF_MULTI. */
@@ -155,13 +160,17 @@ struct conf {
 extern struct module *module_list[];
 
 /* Gives every module its slot and builds the name table. Once per process. A double directive name with overlapping
- * places, a row without help, a default that its own type refuses: [alert] and false. */
+ * places, a row without help, a field outside its struct: [alert] and false. */
 bool conf_register(void);
 size_t conf_slots(void);
 
-/* Reads file (and before it the words of -g, may be empty) into a new tree. NULL after [emerg] lines. pool is the caller's. */
+/* Reads file (and before it the words of -g, may be empty) into a new tree. NULL after [emerg] lines. pool is the caller's.
+ * dump: gets every file once, as -T prints it, while reading (so that the caller decides when it is shown); or NULL. */
 struct conf *conf_open(struct pool *pool, const char *file, struct text globals, struct text prefix, void *cycle, bool testing, FILE *dump);
-/* Inherits, checks, finishes. False after [emerg] lines. (Called by conf_open's user once reading succeeded.) */
+/* The same from memory: name stands for the file in messages, "include" is refused. For tests. */
+struct conf *conf_open_text(struct pool *pool, const char *name, struct text content, struct text globals, struct text prefix);
+/* Inherits, checks, finishes. False after [emerg] lines; a default that its own type refuses is an [alert].
+ * (Called by conf_open's user once reading succeeded.) */
 bool conf_finish(struct conf *cf);
 /* Ends scratch memory. The tree lives on in the pool. */
 void conf_close(struct conf **cf);
@@ -187,6 +196,7 @@ void conf_mark_set(struct conf *cf, struct conf_block *b, const struct module *m
 __attribute__((format(printf, 2, 3))) conf_result conf_say(struct conf *cf, const char *fmt, ...);
 extern const char conf_invalid[];     /* "invalid value" in nginx's words; = `invalid value "WORD"` made by the engine */
 extern const char conf_duplicate[];   /* "is duplicate" */
+extern const char conf_said[];        /* something is wrong and has been logged already */
 /* [warn] with file and line. */
 __attribute__((format(printf, 2, 3))) void conf_warn(struct conf *cf, const char *fmt, ...);
 __attribute__((format(printf, 3, 4))) void conf_warn_once(struct conf *cf, const char *key, const char *fmt, ...);
@@ -196,7 +206,9 @@ __attribute__((format(printf, 4, 5))) void conf_error_at(struct conf *cf, const 
 /* A path as nginx completes it: relative to the prefix (or to the folder of the main file). In the conf's pool, NUL-ended. */
 struct text conf_full_path(struct conf *cf, struct text path, bool from_conf_folder);
 
-/* Nearest known directive name that may stand in kind, or empty. */
-struct text conf_nearest(struct text name, uint32_t kind);
+/* Nearest known directive name that may stand in one of kinds, or empty. */
+struct text conf_nearest(struct text name, uint32_t kinds);
+/* "http, server, location, if in location" */
+void conf_where_text(struct build *b, uint32_t where);
 
 #endif

@@ -21,7 +21,6 @@
 #include "http/verdict.h"
 #include "wire/field.h"
 #include "wire/h1.h"
-#include "wire/method.h"
 
 #define REQUEST_MAGIC 0x52455131u
 
@@ -33,6 +32,9 @@ struct field *fields_add(struct fields *f, struct pool *p, enum field_id id, str
 struct field *fields_find(const struct fields *f, enum field_id id);              /* the first, or NULL */
 struct field *fields_find_name(const struct fields *f, struct text name);         /* any case */
 void          fields_remove(struct fields *f, enum field_id id);                  /* all of them */
+
+enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_MKCOL, METHOD_COPY, METHOD_MOVE,
+              METHOD_OPTIONS, METHOD_PROPFIND, METHOD_PROPPATCH, METHOD_LOCK, METHOD_UNLOCK, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT, METHOD_COUNT };
 
 /* What a request asks of its connection. Every function may end the connection, but never frees the request under its caller. */
 struct protocol {
@@ -72,15 +74,6 @@ struct response {
 
 /* The request's own body: reqbody.h */
 struct reqbody;
-
-/* What a request asks of its exchange; set with r->exchange, by gateway. */
-struct exchange_ops {
-    void (*end)(struct request *r);                          /* from request_close (and before an internal redirect away): lets go of the upstream.
-                                                                r->exchange stays readable for the log. Twice is fine. */
-    void (*describe)(struct request *r, struct build *b);    /* for log lines, between request and host: ', upstream: "http://…"' */
-    bool (*client_left)(struct request *r);                  /* the client closed. True: the exchange goes on without it (proxy_ignore_client_abort):
-                                                                the request stays, what is given to its response is dropped. False: close it (499) */
-};
 
 struct request {
     unsigned               magic;
@@ -137,8 +130,7 @@ struct request {
     struct text            user;           /* authenticated; empty: none */
     uint64_t               sent_at_start;  /* conn->sent when it began */
 
-    void                  *exchange;       /* gateway's, or NULL */
-    const struct exchange_ops *exchange_ops;
+    void                  *exchange;       /* gateway's */
     void                 **contexts;       /* one pointer a module slot, made when first used: request_context */
 };
 

@@ -7,16 +7,16 @@
 
 #include "config/conf.h"
 #include "os/addr.h"
-#include <sched.h>
+#include "os/syslog.h"
 
 /* user: ids are those to take on; is_set is false where the process does not run as root (nothing to change). */
 struct core_user { struct text name, group; uid_t uid; gid_t gid; bool is_set; };
 
-/* worker_cpu_affinity: worker i runs on sets[min(i, n - 1)]. With is_auto, worker i takes the i-th cpu (in a circle) of
- * sets[0] (all cpus, or those of the mask). n is 0 where nothing was said. */
-struct core_affinity { bool is_auto; size_t n; cpu_set_t *sets; };
+/* worker_cpu_affinity: core_cpus_of tells what a worker may run on. */
+struct core_cpus { uint64_t bits[16]; };               /* 1024 cpus; spawn_affinity(cpus.bits, countof(cpus.bits)) */
+struct core_affinity { bool is_auto; size_t n; struct core_cpus *sets; };
 
-/* env: NAME keeps what the master's environment has, NAME=value sets it. */
+/* env: NAME keeps what the master's environment has, NAME=value sets it. TZ is kept in any case. */
 struct core_env { struct text name, value; bool has_value; };
 struct core_envs { struct core_env *v; size_t n, cap; };
 
@@ -30,11 +30,7 @@ struct error_log_spec {
     enum error_log_kind kind;
     enum log_level      level;
     struct text         path;            /* file: full path, ends with NUL */
-    struct addr         server;          /* syslog: where to, unix:/path or address with port */
-    int                 facility;        /* syslog: 0 … 23 */
-    int                 severity;        /* syslog: 0 … 7, or -1: the line's own level */
-    struct text         tag;             /* syslog */
-    bool                nohostname;      /* syslog */
+    struct syslog      *syslog;          /* syslog: parsed, not connected */
     size_t              memory;          /* memory: bytes */
 };
 struct error_log_list { struct error_log_spec *v; size_t n, cap; };
@@ -53,7 +49,7 @@ struct core_conf {
     flag                     master_process;
     flag                     pcre_jit;
     struct core_envs         env;
-    struct core_thread_pools thread_pools;             /* "default" is not among them unless named */
+    struct core_thread_pools thread_pools;             /* "default" alone where none was named */
     struct error_log_list    error_log;                /* also of http, server, location, stream … : core_conf(block) */
 };
 
@@ -70,5 +66,9 @@ extern struct module core_module, events_module;
 /* block: any, after conf_finish; the error log is that block's own or inherited. */
 static inline struct core_conf *core_conf(const struct conf_block *b) { return conf_values(b, &core_module); }
 static inline struct events_conf *events_conf(const struct conf *cf) { return conf_values(cf->top, &events_module); }
+
+/* Where the worker of this slot may run; false: anywhere. With fewer masks than workers the last one holds for the
+ * rest; with "auto" each takes one cpu of those allowed, in a circle. */
+bool core_cpus_of(const struct core_affinity *a, unsigned slot, struct core_cpus *out);
 
 #endif

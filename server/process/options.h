@@ -4,12 +4,10 @@
 
 #include "base/text.h"
 
-enum options_signal { SIGNAL_NONE, SIGNAL_STOP, SIGNAL_QUIT, SIGNAL_REOPEN, SIGNAL_RELOAD };
-
 struct options {
     bool                help, version, configure;   /* -h or -?, -v, -V */
     bool                test, dump, quiet;          /* -t, -T (sets test as well), -q */
-    enum options_signal signal;                     /* -s */
+    const char         *signal;                     /* -s: "stop", "quit", "reopen", "reload"; NULL: none */
     const char         *topic;                      /* -h TOPIC: a directive, "directives", "manual"; NULL: none */
     struct text         prefix;                     /* -p or built in; ends with "/" unless empty; NUL-ended */
     struct text         file;                       /* -c or built in: full path, NUL-ended */
