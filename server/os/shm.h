@@ -18,7 +18,8 @@
 struct shm_lock { _Atomic uint32_t holder; };          /* zero: free */
 /* Takes the lock. False: taken over from a dead holder, what it guards may be half changed and must be mended. */
 bool shm_lock(struct shm_lock *l);
-bool shm_trylock(struct shm_lock *l);
+/* False: held by somebody. *whole_out as shm_lock's answer. */
+bool shm_trylock(struct shm_lock *l, bool *whole_out);
 void shm_unlock(struct shm_lock *l);
 
 struct zone;   /* lives in the zone itself */
@@ -32,13 +33,14 @@ struct zone *shm_open_zone(struct text name, size_t size, uint64_t signature, bo
 void shm_begin(void);
 void shm_commit(void);
 void shm_rollback(void);
-/* For a new binary: "name:fd:size:signature:address;…" for the environment; and taking it over before the first shm_open_zone. */
+/* For a new binary: "name:fd:size:signature:address;…" for the environment (numbers and name in hex). Called in the child that will
+ * exec: its descriptors stay open over it. And taking it over, before the first shm_open_zone. */
 struct text shm_export(struct pool *p);
 void shm_import(struct text exported);
 /* Frees every lock that the dead process holds. By the master when it reaps; returns how many. */
 unsigned shm_release_dead(pid_t pid);
 
-/* Slab: NULL when the zone is full (a limit reached is the world's doing). Any size up to a quarter of the zone.
+/* Slab (aligned to 16 bytes): NULL when the zone is full (a limit reached is the world's doing). Any size up to a quarter of the zone.
  * Takes the zone's own lock. */
 void *shm_alloc(struct zone *z, size_t n);
 void *shm_zalloc(struct zone *z, size_t n);
