@@ -16,17 +16,26 @@
 /* Lets every filter see the head, in order; then the protocol queues it. After it r->out.head_sent. False: a filter
  * answers otherwise (304, 412, 416: already done by it), or the connection is gone: the source stops and gives up its body. */
 bool response_head(struct request *r);
-/* Takes all links of in (in is empty after). Given past the end: ignored and asserted against. */
+/* From a filter's head: answer with this status instead; response_head gives false. */
+void response_refuse(struct request *r, int status);
+/* Takes all links of in (in is empty after). Every source ends with FINAL or BROKEN, also where r->out.no_body is true
+ * (HEAD, 204, 304): bytes are dropped then. Given past the end: dropped. May be called with nothing and MORE: what waits is sent. */
 void response_body(struct request *r, struct chain *in, enum body_end end);
 size_t response_room(struct request *r);
 static inline void response_source(struct request *r, void (*more)(struct request *r, void *arg), void *arg) { r->source.more = more; r->source.arg = arg; }
 
-/* A whole small response: status, type, text (copied when keep is false). For "return", error pages, status pages. */
+/* A whole small response: status, type (empty: by the uri's extension), text (copied when keep is false). For "return" and
+ * status pages. A request body that nobody asked for is discarded. */
 struct verdict response_text(struct request *r, int status, struct text type, struct text body, bool keep);
 /* The usual words of a status: "Not Found"; empty: none known. */
 struct text response_reason(int status);
 /* nginx's built-in page of a status with weir's name, for error answers that no error_page covers. */
 struct text response_page(struct request *r, int status);
+/* The ETag and Last-Modified that the response has, by itself or among its fields; empty, -1: none. */
+struct text response_etag(const struct request *r);
+time_t      response_modified(const struct request *r);
+/* Takes back what was put into r->out, for another answer; nothing was sent yet. */
+void response_clear(struct request *r);
 /* Adds a field to r->out. */
 static inline void response_add(struct request *r, enum field_id id, struct text name, struct text value) { fields_add(&r->out.fields, r->pool, id, name, value); }
 
