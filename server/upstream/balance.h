@@ -1,0 +1,65 @@
+/*
+ * balance: which peer is asked next. An algorithm is one file with one struct balance; directives of upstream blocks
+ * set group->balance. All of them see the same pick, and the same rules on who may be asked: pick_may.
+ */
+#ifndef UPSTREAM_BALANCE_H
+#define UPSTREAM_BALANCE_H
+
+#include "upstream/group.h"
+
+#define PICK_MAGIC 0x5049434bu
+
+/* One request's way through a group. Lies inside its owner (exchange, session). */
+struct pick {
+    unsigned      magic;
+    struct group *group;
+    struct peer  *peer;            /* in hand: held since pick_next, until pick_done */
+    struct pool  *pool;
+    struct eval  *eval;            /* for keys with variables; may be NULL */
+    uint64_t      tried_few;       /* peers tried, by index, while there are at most 64 */
+    uint64_t     *tried;           /* = &tried_few, or in pool */
+    uint32_t      tries;           /* left, the one in hand included */
+    uint32_t      hold;            /* of seat.h */
+    uint64_t      started_ms;      /* of the try in hand */
+    bool          backups;         /* the primary peers gave nothing */
+    void         *data;            /* the algorithm's own, from its open */
+};
+
+struct balance {
+    const char   *name;
+    /* Once per configuration, after group_seal; may be NULL. */
+    conf_result (*prepare)(struct conf *cf, struct group *g);
+    /* Begins a pick; may be NULL. */
+    void        (*open)(struct pick *p);
+    /* One peer among from … to - 1 of the group's for which pick_may says yes; NULL: none. Must hold it (pick_hold). */
+    struct peer *(*next)(struct pick *p, uint32_t from, uint32_t to);
+    /* The try in hand ended so; may be NULL. */
+    void        (*done)(struct pick *p, bool failed);
+};
+extern const struct balance balance_round_robin;     /* smooth, weighted */
+
+/* How a try ended, as far as the peer is concerned. */
+enum peer_verdict {
+    PEER_WELL,       /* it answered */
+    PEER_FAILED,     /* counts against max_fails */
+    PEER_PASSED,     /* another one is asked, but this one did nothing wrong (http_404 …) */
+    PEER_UNASKED,    /* nothing can be said: the client left, a kept connection was stale */
+};
+
+void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *e);
+/* The next peer, held; primary ones first, then backups. NULL: nobody is left ("no live upstreams"). */
+struct peer *pick_next(struct pick *p);
+/* Ends the try in hand (p->peer is NULL after; without one: nothing). log, about: for "upstream server temporarily disabled". */
+void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, const struct log_about *about);
+/* Another try is left among those not yet asked? */
+static inline bool pick_more(const struct pick *p) { return p->tries > 0; }
+
+/* ---- for algorithms ---- */
+
+static inline bool pick_was_tried(const struct pick *p, uint32_t i) { return p->tried[i >> 6] >> (i & 63) & 1; }
+/* Not tried, not down, not failed too often of late, not full. */
+bool pick_may(const struct pick *p, const struct peer *peer);
+/* Takes one place of the peer; false: it became full meanwhile. */
+bool pick_hold(struct pick *p, struct peer *peer);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * relay: bytes both ways between two conns (Upgrade, CONNECT, TCP) with bounded memory: one chunk a direction, and no reading
+ * on while it is not sent. The end of one direction is passed on as a shutdown; both ended, an error, or nothing moved for
+ * timeout_ms: done. Takes over the conns' handlers and timers; the conns stay their owner's.
+ */
+#ifndef UPSTREAM_RELAY_H
+#define UPSTREAM_RELAY_H
+
+#include "event/event.h"
+
+#define RELAY_MAGIC 0x52454c59u
+
+enum relay_end { RELAY_CLOSED, RELAY_TIMEOUT, RELAY_ERROR };   /* ERROR: the conn at fault is r->fault */
+
+struct relay_way {
+    struct conn *from, *to;
+    struct chain held;         /* read, not sent yet */
+    struct chunk *chunk;       /* read into */
+    size_t       size;         /* of the next chunk: grows with the stream */
+    uint64_t     bytes;        /* passed on so far */
+    bool         eof, shut;
+};
+
+struct relay {
+    unsigned         magic;
+    struct relay_way out, back;        /* a to b, b to a */
+    uint64_t         timeout_ms;
+    struct conn     *fault;
+    void           (*done)(struct relay *r, enum relay_end how);
+    void            *arg;
+    bool             over;
+};
+
+/* early_out, early_back (taken over, may be NULL): bytes that were read before, from a and from b. */
+void relay_start(struct relay *r, struct conn *a, struct conn *b, struct chain *early_out, struct chain *early_back, uint64_t timeout_ms,
+                 void (*done)(struct relay *r, enum relay_end how), void *arg);
+/* Lets go of both conns and what is held; done is not called. Fine twice. */
+void relay_end(struct relay *r);
+
+#endif
