@@ -20,7 +20,10 @@
 #include "event/event.h"
 #include "http/verdict.h"
 #include "wire/field.h"
+<<<<<<< /tmp/w/r_good.h
 #include "wire/h1.h"
+=======
+>>>>>>> /tmp/w/r_http.h
 #include "wire/method.h"
 
 #define REQUEST_MAGIC 0x52455131u
@@ -65,7 +68,7 @@ struct response {
     bool          head_sent;           /* handed to the protocol */
     bool          no_body;             /* HEAD, 204, 304: nothing may follow the head */
     bool          accept_ranges;       /* ranges may be cut from this body */
-    bool          has_date, has_server;   /* fields has its own */
+    bool          has_date, has_server, has_modified;   /* fields has its own (modified says when, too) */
     bool          ended;               /* FINAL or BROKEN was given */
     uint64_t      body_bytes;          /* before framing: given to the protocol */
 };
@@ -89,10 +92,15 @@ struct request {
                            resumable,      /* a handler waits: request_resume goes on */
                            running,        /* request_run is on the stack */
                            uri_changed,    /* rewrite: find the location anew */
-                           args_changed, quoted_uri, plus_in_uri, complex_uri,
-                           closing, logged, error_page_done, expect_tested, valid_location;
+                           has_args, quoted_uri, plus_in_uri, complex_uri,
+                           valid_target,   /* target still says what uri and args say: neither was changed */
+                           closing, resumed, granted,
+                           error_page_done, expect_tested,
+                           ignore_abort;   /* a client that leaves does not end this request (proxy_ignore_client_abort) */
     uint8_t                uri_changes;    /* left, of 10 */
     uint8_t                subrequests;    /* depth left */
+    int                    access_status;  /* satisfy any: what was refused so far */
+    int                    refused;        /* response_refuse's */
     const struct step     *step;
     unsigned               hook;           /* which handler of the step comes next */
     struct pool           *pool;
@@ -114,7 +122,7 @@ struct request {
     unsigned               version;        /* 9, 1000, 1001, 2000 */
     struct text            target;         /* $request_uri: as it came */
     struct text            uri;            /* decoded and normalised */
-    struct text            args;
+    struct text            args;           /* has_args: there was a "?" */
     struct text            exten;
     struct text            host;           /* from the target or Host, lower case, no port; empty: none */
     uint16_t               host_port;      /* 0: none given */
@@ -137,8 +145,15 @@ struct request {
     struct text            user;           /* authenticated; empty: none */
     uint64_t               sent_at_start;  /* conn->sent when it began */
 
+<<<<<<< /tmp/w/r_good.h
     void                  *exchange;       /* gateway's, or NULL */
     const struct exchange_ops *exchange_ops;
+=======
+    void                  *exchange;       /* gateway's */
+    /* Adds ", upstream: …" to log lines about this request; NULL: nothing to add. */
+    void                 (*describe)(struct request *r, struct build *b);
+    struct at_close       *at_close;
+>>>>>>> /tmp/w/r_http.h
     void                 **contexts;       /* one pointer a module slot, made when first used: request_context */
 };
 
@@ -146,7 +161,7 @@ struct request {
 #define request_of(e) container_of((e), struct request, eval)
 /* This module's values in force for r: (struct proxy_conf *) request_values(r, &proxy_module) */
 #define request_values(r, m) ((r)->values[(m)->slot])
-/* A module's own pointer for this request (zero at first; cleared by internal redirects unless kept). */
+/* A module's own pointer for this request (NULL at first; cleared by internal redirects). */
 void **request_context(struct request *r, const struct module *m);
 
 static inline struct field *request_field(const struct request *r, enum field_id id) { return r->in_at[id] ? &r->in.v[r->in_at[id] - 1] : NULL; }
@@ -158,15 +173,26 @@ struct request *request_open(struct conn *c, const struct protocol *proto, void 
 void request_run(struct request *r);
 /* From whoever the handler waited for. Runs on at the same handler. Harmless when r does not wait. */
 void request_resume(struct request *r);
-/* The only end. Logs it, ends exchange and body, tells the protocol, frees at the end of the turn. why: a reason for the
- * debug log ("done", "client closed", "timeout"). *r is NULL after. Twice is fine. */
+/* The only end. Runs the log step, what request_at_close was given (last first), ends the body, tells the protocol; frees at
+ * the end of the turn. why: a reason for the debug log ("done", "client closed", "timeout"). *r is NULL after. Twice is
+ * fine. Nobody but protocols (and parents of subrequests) calls it: a source that is through says FINAL or BROKEN, and the
+ * protocol closes the request later in the same turn, when no source is on the stack. */
 void request_close(struct request **r, const char *why);
+/* fn(r, arg) when r is closed: for who holds something that must go at once (an upstream connection). */
+void request_at_close(struct request *r, void (*fn)(struct request *r, void *arg), void *arg);
+/* Status for logs: of the error page in hand, else of the response; 0: nothing was answered. */
+int  request_status(const struct request *r);
 /* Answers with status through error pages, from outside a step (timeouts, upstream failures). Head not sent yet: a
- * page; sent: the response is broken off. */
+ * page (444, 408, 499: nothing, the connection ends); sent: the response is broken off. */
 void request_fail(struct request *r, int status);
-/* "try another uri": sets uri and args, and gives the step to go to; v_reply(500) when redirected too often. */
+/* "try another uri" (nginx's internal redirect): sets uri and args, and gives the step to go to; v_reply(500) when redirected
+ * too often. From outside a step: request_go(r, request_redirect(…)). */
 struct verdict request_redirect(struct request *r, struct text uri, struct text args);
 struct verdict request_redirect_named(struct request *r, struct text name);
+/* Goes on with this verdict, from outside a step, after a handler said v_over or v_wait and nothing was sent yet. */
+void request_go(struct request *r, struct verdict v);
+/* r->exten from r->uri, after uri was changed. */
+void request_set_exten(struct request *r);
 
 /* steps, in order; modules name them in their hooks. */
 extern const struct step step_post_read, step_server_rewrite, step_find_location, step_rewrite, step_post_rewrite, step_preaccess, step_access,
