@@ -20,10 +20,6 @@
 #include "event/event.h"
 #include "http/verdict.h"
 #include "wire/field.h"
-<<<<<<< /tmp/w/r_good.h
-#include "wire/h1.h"
-=======
->>>>>>> /tmp/w/r_http.h
 #include "wire/method.h"
 
 #define REQUEST_MAGIC 0x52455131u
@@ -145,15 +141,9 @@ struct request {
     struct text            user;           /* authenticated; empty: none */
     uint64_t               sent_at_start;  /* conn->sent when it began */
 
-<<<<<<< /tmp/w/r_good.h
     void                  *exchange;       /* gateway's, or NULL */
     const struct exchange_ops *exchange_ops;
-=======
-    void                  *exchange;       /* gateway's */
-    /* Adds ", upstream: …" to log lines about this request; NULL: nothing to add. */
-    void                 (*describe)(struct request *r, struct build *b);
     struct at_close       *at_close;
->>>>>>> /tmp/w/r_http.h
     void                 **contexts;       /* one pointer a module slot, made when first used: request_context */
 };
 
