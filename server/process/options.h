@@ -21,7 +21,7 @@ struct options {
 /* Reads the command line. False after a line on stderr: the process should end with 1. o lives as long as the process. */
 bool options_read(int argc, char **argv, struct options *o);
 /* What -h (without topic), -v and -V print; to stderr as nginx. */
-void options_print_usage(const struct options *o);
+void options_print_usage(void);
 void options_print_version(const struct options *o);
 
 #endif
