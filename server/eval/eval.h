@@ -20,12 +20,13 @@ struct value { const char *p; uint32_t n; uint8_t state; };
 
 struct variables;                        /* the names of one configuration, for one kind */
 
-#define EVAL_CAPTURES 20                 /* $0 … $9 and named ones, start and end each */
+#define EVAL_DEPTH_MAX 100
+#define EVAL_CAPTURES 10                 /* $0 … $9, start and end each; -1: did not take part */
 struct captures { struct text subject; int at[EVAL_CAPTURES * 2]; unsigned count; };
 
 struct eval {
     enum eval_kind          kind;
-    unsigned                depth;       /* variables that ask for variables: bounded */
+    unsigned                depth;       /* variables that ask for variables: bounded (EVAL_DEPTH_MAX) */
     struct pool            *pool;
     const struct log       *log;
     const struct log_about *about;
@@ -51,30 +52,48 @@ struct variable {
 
 /* ---- while a configuration is read ---- */
 
+extern struct module eval_module;
+
 /* The set of names for where we are in cf (EVAL_STREAM inside stream, else EVAL_HTTP); made when needed. */
 struct variables *variables_here(struct conf *cf);
 struct variables *variables_of(struct conf *cf, enum eval_kind kind);
-/* Adds the rows of a module (ends with name NULL), or one variable. A name that exists and is not changeable is
- * refused with a message. Text of the name and v live as long as the configuration. */
+enum eval_kind    variables_kind(const struct variables *names);
+/* Adds the rows of a module (ends with name NULL), or one variable. A name that exists and is not changeable is refused
+ * with nginx's message. One that is changeable gets the new get, unless that is NULL ("set", named groups). Names and
+ * rows live as long as the configuration. Only while the file is read, not in a module's finish. */
 conf_result variables_add_rows(struct conf *cf, enum eval_kind kind, const struct variable *rows);
 conf_result variables_add(struct conf *cf, enum eval_kind kind, const struct variable *v);
-/* The index of a name (without "$"); it need not be defined yet: names that nobody defined by the end of the file are
- * an error, `unknown "x" variable` with the place of first use. */
+/* The index of a name (without "$", any case); it need not be defined yet: names that nobody defined by the end of the
+ * file are an error, `unknown "x" variable` with the place of first use. */
 unsigned variables_index(struct conf *cf, struct text name);
-/* By eval's own module when the file is finished: resolves every index. */
+unsigned variables_index_of(struct conf *cf, enum eval_kind kind, struct text name);
+/* What stands behind an index once the file is finished. */
+const struct variable *variables_at(const struct variables *names, unsigned index);
+/* The same before that, as far as the file is read: for "set" and the like. NULL: not defined yet. */
+const struct variable *variables_find(const struct variables *names, struct text name);
+/* How many indexes there are: the size of struct eval's values. */
 size_t eval_value_count(const struct variables *names);
 
 /* ---- while a request is served ---- */
 
+/* Asks the variable and caches what it says. Use eval_get. */
+struct value eval_ask(struct eval *e, unsigned index);
 /* The value, cached unless VAR_NO_CACHE. Missing: state VALUE_MISSING, empty text. Never UNKNOWN. */
-struct value eval_get(struct eval *e, unsigned index);
+static inline struct value eval_get(struct eval *e, unsigned index)
+{
+    struct value v = e->values[index];
+    return likely(v.state != VALUE_UNKNOWN) ? v : eval_ask(e, index);
+}
 /* By name, for what is not known until run time (SSI). */
 struct value eval_get_name(struct eval *e, struct text name);
+/* By the variable's own set, or into the cache. value lives as long as e->pool. */
 void         eval_set(struct eval *e, unsigned index, struct text value);
-/* Forgets cached values (internal redirects forget the volatile ones only). */
-void         eval_forget(struct eval *e, unsigned index);
+/* Forgets a cached value: it is asked anew. */
+static inline void eval_forget(struct eval *e, unsigned index) { e->values[index].state = VALUE_UNKNOWN; }
 static inline struct text value_text(struct value v) { return (struct text) { v.p, v.n }; }
 /* nginx's truth: not empty and not "0". */
 static inline bool value_is_true(struct value v) { return v.state == VALUE_FOUND && v.n && !(v.n == 1 && v.p[0] == '0'); }
+/* $n of the last match: empty when there is none. */
+struct text  eval_capture(const struct eval *e, unsigned n);
 
 #endif

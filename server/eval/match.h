@@ -7,18 +7,25 @@
 struct regex;
 /* Named groups become variables of the kind here. NULL with *why set (PCRE2's own words and offset). */
 struct regex *regex_compile(struct conf *cf, struct text pattern, bool nocase, conf_result *why);
-/* True: matched; e's captures are set (e NULL: none are kept) and named groups are readable. A limit hit: [error], false. */
+/* True: matched; e's captures are set (e NULL: none are kept) and named groups are readable; they point into subject, which
+ * lives as long as e->pool. False leaves them as they are. A limit hit: [error], false. */
 bool regex_match(const struct regex *r, struct text subject, struct eval *e);
 struct text regex_source(const struct regex *r);
 unsigned regex_groups(const struct regex *r);
 
-/* Host names to anything, by nginx's precedence: exact, longest "*.suffix" (".suffix" is both), longest "prefix.*",
- * then regexes ("~…") in order. Lookup costs the same with one name or a million. */
+/* Host names (or any words: map's) to anything, by nginx's precedence: exact, longest "*.suffix" (".suffix" is both),
+ * longest "prefix.*", then regexes in order. Lookup costs the same with one name or a million. */
 struct names;
 struct names *names_open(struct conf *cf);
-/* NULL, or what is wrong. *duplicate_out (may be NULL): an equal name was there; the first one stays. */
+/* A host name, wildcard or "~regex" (any case matches when it has capitals). The text is copied, in lower case. NULL, or
+ * what is wrong. *duplicate_out (may be NULL): an equal name was there; the first one stays. */
 conf_result names_add(struct conf *cf, struct names *n, struct text name, void *value, bool *duplicate_out);
+/* Only as it stands, no wildcard; false: an equal one was there, and stays. */
+bool names_add_exact(struct names *n, struct text name, void *value);
+void names_add_regex(struct names *n, const struct regex *r, void *value);
 /* host: lower case, without port. NULL: none. e: for captures, may be NULL when there is no regex. */
 void *names_find(const struct names *n, struct text host, struct eval *e);
+/* As names_find for words in any case; a regex sees them as they are. */
+void *names_find_nocase(const struct names *n, struct text word, struct eval *e);
 
 #endif
