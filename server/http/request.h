@@ -67,6 +67,8 @@ struct response {
     bool          has_date, has_server, has_modified;   /* fields has its own (modified says when, too) */
     bool          ended;               /* FINAL or BROKEN was given */
     uint64_t      body_bytes;          /* before framing: given to the protocol */
+    uint32_t      head_bytes;          /* of the head on the wire, 1xx not counted: the protocol says it, for $body_bytes_sent */
+    bool          complete;            /* the last byte was handed to the kernel: the protocol says it, for $request_completion */
 };
 
 /* The request's own body: reqbody.h */
@@ -140,6 +142,8 @@ struct request {
     int                    err_status;     /* status of the error page in hand, else 0 */
     struct text            user;           /* authenticated; empty: none */
     uint64_t               sent_at_start;  /* conn->sent when it began */
+    uint32_t               number;         /* among the requests of its connection, from 1: the protocol says it */
+    bool                   pipelined;      /* it began in bytes read with the request before it: the protocol says it */
 
     void                  *exchange;       /* gateway's, or NULL */
     const struct exchange_ops *exchange_ops;
