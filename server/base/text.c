@@ -1,8 +1,29 @@
 #include "base/text.h"
 
+enum { WORD = sizeof(uint64_t) };
+
+static inline uint64_t load(const char *p, size_t n)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, n);
+    return v;
+}
+
+static inline bool same_word(const char *a, const char *b)
+{
+    uint64_t x = load(a, WORD), y = load(b, WORD);
+    return x == y || text_lower_word(x) == text_lower_word(y);
+}
+
 bool text_eq_nocase(struct text a, struct text b)
 {
     if (a.n != b.n) return false;
+    if (a.n >= WORD) {
+        for (size_t i = 0; i + WORD < a.n; i += WORD) {
+            if (!same_word(a.p + i, b.p + i)) return false;
+        }
+        return same_word(a.p + a.n - WORD, b.p + a.n - WORD);
+    }
     for (size_t i = 0; i < a.n; i++) {
         if (text_lower((unsigned char) a.p[i]) != text_lower((unsigned char) b.p[i])) return false;
     }
@@ -107,25 +128,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t) m ^ (uint64_t) (m >> 64);
 }
 
-static inline uint64_t load(const char *p, size_t n)
-{
-    uint64_t v = 0;
-    memcpy(&v, p, n);
-    return v;
-}
-
-enum { WORD = sizeof(uint64_t) };
 static const uint64_t seed_a = 0x9e3779b97f4a7c15u, seed_b = 0xd6e8feb86659fd93u;
-
-/* ASCII capitals of eight bytes at once to small letters; other bytes as they are. */
-static inline uint64_t lower_word(uint64_t v)
-{
-    const uint64_t ones = 0x0101010101010101u, low7 = 0x7f * ones;
-    uint64_t seven = v & low7;
-    uint64_t from_a = seven + (0x80 - 'A') * ones, past_z = seven + (0x80 - 'Z' - 1) * ones;
-    uint64_t capital = (from_a & ~past_z & ~v) & (0x80 * ones);
-    return v | capital >> 2;
-}
 
 uint64_t text_hash(struct text t)
 {
@@ -138,8 +141,8 @@ uint64_t text_hash(struct text t)
 uint64_t text_hash_nocase(struct text t)
 {
     uint64_t h = seed_a ^ t.n;
-    for (; t.n >= WORD; t = text_from(t, WORD)) h = mix(h ^ lower_word(load(t.p, WORD)), seed_b);
-    if (t.n) h = mix(h ^ lower_word(load(t.p, t.n)), seed_b);
+    for (; t.n >= WORD; t = text_from(t, WORD)) h = mix(h ^ text_lower_word(load(t.p, WORD)), seed_b);
+    if (t.n) h = mix(h ^ text_lower_word(load(t.p, t.n)), seed_b);
     return mix(h, seed_a);
 }
 

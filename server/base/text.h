@@ -23,6 +23,14 @@ static inline struct text text_upto(struct text t, size_t n) { return (struct te
 
 /* ASCII only, as protocols mean it; locale never matters. */
 static inline unsigned char text_lower(unsigned char c) { return (unsigned char) (c - 'A') < 26 ? c | 0x20 : c; }
+/* The same for the eight bytes of a word at once. */
+static inline uint64_t text_lower_word(uint64_t v)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t seven = v & 0x7f * ones;
+    uint64_t from_a = seven + (0x80 - 'A') * ones, past_z = seven + (0x80 - 'Z' - 1) * ones;
+    return v | (from_a & ~past_z & ~v & 0x80 * ones) >> 2;
+}
 bool text_eq_nocase(struct text a, struct text b);
 bool text_starts(struct text t, struct text prefix);
 bool text_starts_nocase(struct text t, struct text prefix);

@@ -54,9 +54,9 @@ enum {
     X(AUTHORIZATION,            "Authorization",            F_NO_TRAILER,                   "RFC 9110 11.6.2") \
     X(WWW_AUTHENTICATE,         "WWW-Authenticate",         F_LIST | F_NO_TRAILER,          "RFC 9110 11.6.1") \
     X(AUTHENTICATION_INFO,      "Authentication-Info",      F_LIST,                         "RFC 9110 11.6.3") \
-    X(PROXY_AUTHENTICATE,       "Proxy-Authenticate",       F_LIST | F_NO_TRAILER,  "RFC 9110 11.7.1") \
-    X(PROXY_AUTHORIZATION,      "Proxy-Authorization",      F_NO_TRAILER,           "RFC 9110 11.7.2") \
-    X(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info", F_LIST,               "RFC 9110 11.7.3") \
+    X(PROXY_AUTHENTICATE,       "Proxy-Authenticate",       F_LIST | F_NO_TRAILER,          "RFC 9110 11.7.1") \
+    X(PROXY_AUTHORIZATION,      "Proxy-Authorization",      F_NO_TRAILER,                   "RFC 9110 11.7.2") \
+    X(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info", F_LIST,                       "RFC 9110 11.7.3") \
     X(COOKIE,                   "Cookie",                   F_NO_TRAILER,                   "RFC 6265 5.4") \
     X(SET_COOKIE,               "Set-Cookie",               F_NO_TRAILER,                   "RFC 6265 4.1") \
     X(CACHE_CONTROL,            "Cache-Control",            F_LIST | F_NO_TRAILER,          "RFC 9111 5.2") \
