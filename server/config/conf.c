@@ -135,7 +135,7 @@ struct conf_own *conf_own_make(struct conf *cf, struct conf_block *b, const stru
     struct conf_own **at = &b->own, *own;
     while (*at && (*at)->slot < m->slot) at = &(*at)->next;
     if (*at && (*at)->slot == m->slot) return *at;
-    size_t bits = m->row_count + conf_layout_of(m->slot)->fields_n;
+    size_t bits = m->row_count + conf_names_layout(m->slot)->fields_n;
     own = pool_zalloc(cf->pool, sizeof *own + (bits + 63) / 64 * sizeof *own->set);
     own->slot = m->slot;
     own->values = m->conf_size ? pool_zalloc(cf->pool, m->conf_size) : NULL;
@@ -153,7 +153,7 @@ bool conf_is_set(const struct conf_block *b, const struct module *m, size_t offs
     const struct conf_own *own = conf_own_find(b, m->slot);
     uint32_t bit;
     if (!own) return false;
-    if (conf_field_at(m->slot, offset, &bit)) return conf_bit(own->set, bit);
+    if (conf_names_field(m->slot, offset, &bit)) return conf_bit(own->set, bit);
     return own->other && own->other[offset / 8] >> offset % 8 & 1;
 }
 
@@ -162,7 +162,7 @@ void conf_mark_set(struct conf *cf, struct conf_block *b, const struct module *m
     struct conf_own *own = conf_own_make(cf, b, m);
     uint32_t bit;
     ASSERT(offset < m->conf_size);
-    if (conf_field_at(m->slot, offset, &bit)) {
+    if (conf_names_field(m->slot, offset, &bit)) {
         conf_set_bit(own->set, bit);
         return;
     }
@@ -217,7 +217,7 @@ static void put_nearest(struct build *b, struct text name, uint32_t kind)
     }
     near = conf_nearest(name, UINT32_MAX);
     if (!near.n) return;
-    for (const struct conf_row *r = conf_rows_named(near); r; r = r->next) where |= r->d->where;
+    for (const struct conf_row *r = conf_names_find(near); r; r = r->next) where |= r->d->where;
     build_fmt(b, " (did you mean \"%.*s\"? It belongs in: ", TEXT_ARG(near));
     conf_where_text(b, where);
     build_char(b, ')');
@@ -244,7 +244,7 @@ static bool fail_unknown(struct conf *cf, const struct conf_row *rows)
 
 static bool dispatch(struct conf *cf)
 {
-    const struct conf_row *rows = conf_rows_named(cf->words[0]), *row = rows;
+    const struct conf_row *rows = conf_names_find(cf->words[0]), *row = rows;
     while (row && !(row->d->where & cf->block->kind)) row = row->next;
     if (unlikely(!row)) return fail_unknown(cf, rows);
     unsigned flags = row->d->type->flags;

@@ -67,7 +67,7 @@ static void print_row(FILE *out, const struct conf_row *row)
 
 bool conf_help(FILE *out, struct text name)
 {
-    const struct conf_row *row = conf_rows_named(name), *first = row;
+    const struct conf_row *row = conf_names_find(name), *first = row;
     for (; row; row = row->next) {
         if (row != first) fputc('\n', out);
         print_row(out, row);
@@ -88,7 +88,7 @@ static void list_row(FILE *out, const struct module *m, const struct directive *
 void conf_help_list(FILE *out)
 {
     for (size_t i = 0; i < conf_slots(); i++) {
-        const struct module *m = conf_layout_of((unsigned) i)->module;
+        const struct module *m = conf_names_layout((unsigned) i)->module;
         for (size_t k = 0; k < m->row_count; k++) list_row(out, m, &m->rows[k]);
     }
 }
@@ -114,7 +114,7 @@ void conf_help_nearest(struct build *b, struct text name)
     struct text best[NEAREST] = { { NULL, 0 } };
     unsigned far[NEAREST] = { 0 };
     for (size_t i = 0; i < conf_slots(); i++) {
-        const struct module *m = conf_layout_of((unsigned) i)->module;
+        const struct module *m = conf_names_layout((unsigned) i)->module;
         for (size_t k = 0; k < m->row_count; k++) {
             struct text known = text_c(m->rows[k].name);
             bool part = name.n > 2 && text_find(known, name) >= 0;

@@ -61,14 +61,14 @@ static bool finish_top(struct conf *cf)
     cf->block = top;
     cf->file = NULL;
     for (unsigned i = 0; i < conf_slots(); i++) {
-        const struct module *m = conf_layout_of(i)->module;
+        const struct module *m = conf_names_layout(i)->module;
         if (!m->conf_size) continue;
         struct conf_own *own = conf_own_make(cf, top, m);
-        fine &= set_defaults(cf, conf_layout_of(i), own);
+        fine &= set_defaults(cf, conf_names_layout(i), own);
         top->values[i] = own->values;
     }
     for (unsigned i = 0; fine && i < conf_slots(); i++)
-        fine = check(cf, top, conf_layout_of(i)->module, top->values[i]);
+        fine = check(cf, top, conf_names_layout(i)->module, top->values[i]);
     return fine;
 }
 
@@ -88,13 +88,13 @@ static bool finish_block(struct conf *cf, struct conf_block *b)
     if (!b->own) return true;
     b->values = memcpy(pool_alloc(cf->pool, size), b->parent->values, size);
     for (struct conf_own *own = b->own; own; own = own->next) {
-        const struct conf_layout *l = conf_layout_of(own->slot);
+        const struct conf_layout *l = conf_names_layout(own->slot);
         if (!own->values) continue;
         inherit_fields(l, own, b->parent->values[own->slot]);
         b->values[own->slot] = own->values;
     }
     for (struct conf_own *own = b->own; own; own = own->next)
-        if (!check(cf, b, conf_layout_of(own->slot)->module, own->values)) return false;
+        if (!check(cf, b, conf_names_layout(own->slot)->module, own->values)) return false;
     return true;
 }
 
@@ -111,7 +111,7 @@ static bool finish_modules(struct conf *cf)
     cf->block = cf->top;
     cf->file = NULL;
     for (unsigned i = 0; i < conf_slots(); i++) {
-        const struct module *m = conf_layout_of(i)->module;
+        const struct module *m = conf_names_layout(i)->module;
         unsigned errors = cf->errors;
         conf_result why = m->finish ? m->finish(cf, cf->top->values[i]) : NULL;
         if (why && why != conf_said) conf_emerg(cf, "%s", why + (*why == '!'));

@@ -32,10 +32,10 @@ struct conf_own {
 static inline bool conf_bit(const uint64_t *set, uint32_t i) { return set[i / 64] >> i % 64 & 1; }
 static inline void conf_set_bit(uint64_t *set, uint32_t i) { set[i / 64] |= (uint64_t) 1 << i % 64; }
 
-const struct conf_row    *conf_rows_named(struct text name);
-const struct conf_layout *conf_layout_of(unsigned slot);
+const struct conf_row    *conf_names_find(struct text name);
+const struct conf_layout *conf_names_layout(unsigned slot);
 /* The field at offset, or NULL; *bit_out its place in conf_own.set. */
-const struct conf_field  *conf_field_at(unsigned slot, size_t offset, uint32_t *bit_out);
+const struct conf_field  *conf_names_field(unsigned slot, size_t offset, uint32_t *bit_out);
 
 struct conf_own *conf_own_find(const struct conf_block *b, unsigned slot);
 struct conf_own *conf_own_make(struct conf *cf, struct conf_block *b, const struct module *m);

@@ -7,17 +7,17 @@ static size_t slots;
 
 size_t conf_slots(void) { return slots; }
 
-const struct conf_row *conf_rows_named(struct text name) { return table_get(&names, name); }
+const struct conf_row *conf_names_find(struct text name) { return table_get(&names, name); }
 
-const struct conf_layout *conf_layout_of(unsigned slot)
+const struct conf_layout *conf_names_layout(unsigned slot)
 {
     ASSERT(slot < slots);
     return &layouts[slot];
 }
 
-const struct conf_field *conf_field_at(unsigned slot, size_t offset, uint32_t *bit_out)
+const struct conf_field *conf_names_field(unsigned slot, size_t offset, uint32_t *bit_out)
 {
-    const struct conf_layout *l = conf_layout_of(slot);
+    const struct conf_layout *l = conf_names_layout(slot);
     for (size_t i = 0; i < l->fields_n; i++) {
         if (l->fields[i].offset != offset) continue;
         *bit_out = (uint32_t) (l->module->row_count + i);
@@ -58,7 +58,7 @@ static uint32_t add_field(struct conf_layout *l, const struct directive *d)
 {
     uint32_t bit;
     if (!d->type->size) return 0;
-    struct conf_field *f = (struct conf_field *) conf_field_at(l->module->slot, d->offset, &bit);
+    struct conf_field *f = (struct conf_field *) conf_names_field(l->module->slot, d->offset, &bit);
     if (!f) {
         bit = (uint32_t) (l->module->row_count + l->fields_n);
         f = &l->fields[l->fields_n++];

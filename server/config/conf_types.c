@@ -52,8 +52,9 @@ bool conf_read_span(struct text t, uint64_t *ms_out)
     bool any = false;
     while (p < end) {
         if (*p >= '0' && *p <= '9') {
-            if (value > (INT64_MAX - 9) / 10) return false;
-            value = value * 10 + (uint64_t) (*p++ - '0');
+            uint64_t digit = (uint64_t) (*p++ - '0');
+            if (value > (INT64_MAX - digit) / 10) return false;
+            value = value * 10 + digit;
             any = true;
             continue;
         }

@@ -98,7 +98,7 @@ static conf_result parse_affinity(struct conf *cf, const struct directive *d, vo
     return why;
 }
 
-bool core_cpus_of(const struct core_affinity *a, unsigned slot, struct core_cpus *out)
+bool core_conf_cpus(const struct core_affinity *a, unsigned slot, struct core_cpus *out)
 {
     unsigned count = 0;
     if (!a->n) return false;

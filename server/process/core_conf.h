@@ -12,7 +12,7 @@
 /* user: ids are those to take on; is_set is false where the process does not run as root (nothing to change). */
 struct core_user { struct text name, group; uid_t uid; gid_t gid; bool is_set; };
 
-/* worker_cpu_affinity: core_cpus_of tells what a worker may run on. */
+/* worker_cpu_affinity: core_conf_cpus tells what a worker may run on. */
 struct core_cpus { uint64_t bits[16]; };               /* 1024 cpus; spawn_affinity(cpus.bits, countof(cpus.bits)) */
 struct core_affinity { bool is_auto; size_t n; struct core_cpus *sets; };
 
@@ -69,6 +69,6 @@ static inline struct events_conf *events_conf(const struct conf *cf) { return co
 
 /* Where the worker of this slot may run; false: anywhere. With fewer masks than workers the last one holds for the
  * rest; with "auto" each takes one cpu of those allowed, in a circle. */
-bool core_cpus_of(const struct core_affinity *a, unsigned slot, struct core_cpus *out);
+bool core_conf_cpus(const struct core_affinity *a, unsigned slot, struct core_cpus *out);
 
 #endif
