@@ -1,9 +1,9 @@
 #include "process/options.h"
+#include "base/pool.h"
 #include "weir_config.h"
 #include <openssl/crypto.h>
 #include <openssl/opensslv.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* An option that takes a word: in the rest of its own argument, or in the next one. */
 static const struct { char letter; const char *needs; } taking[] = {
@@ -77,14 +77,15 @@ static bool take_argument(struct options *o, struct given *g, int *at)
     return true;
 }
 
-/* folder and name joined, with a "/" at the end if asked for; lives as long as the process. */
+/* Paths; those of the last reading. */
+static struct pool *keep;
+
+/* folder and name joined, with a "/" at the end if asked for. */
 static struct text join(struct text folder, const char *name, bool as_folder)
 {
-    size_t n = strlen(name), size = folder.n + n + 2;
-    char *p = base_alloc(size);
+    size_t n = strlen(name);
     bool slash = as_folder && n && name[n - 1] != '/';
-    int len = snprintf(p, size, "%.*s%s%s", name[0] == '/' ? 0 : (int) folder.n, folder.n ? folder.p : "", name, slash ? "/" : "");
-    return text_of(p, (size_t) len);
+    return pool_printf(keep, "%.*s%s%s", name[0] == '/' ? 0 : (int) folder.n, folder.n ? folder.p : "", name, slash ? "/" : "");
 }
 
 static bool take_signal(struct options *o, const char *name)
@@ -112,6 +113,8 @@ bool options_read(int argc, char **argv, struct options *o)
 {
     struct given given = { { NULL } };
     *o = (struct options) { .argc = argc, .argv = argv };
+    pool_close(&keep);
+    keep = pool_open(0);
     for (int at = 1; at < argc; at++)
         if (!take_argument(o, &given, &at)) return false;
     take_paths(o, &given);
