@@ -117,6 +117,8 @@ struct conn {
 struct conn *conn_open(int fd, const struct log *log);
 /* When few places are left, tells the connections idle longest to close. False: none is free. */
 bool conn_make_room(void);
+/* Tells the connection that is idle longest to close (CONN_TIMEOUT, timedout set). False: none is idle. */
+bool conn_reap(void);
 /* Starts connecting; ready(CONN_WRITE) when done: then conn_connected gives 0 or the errno. bind may be NULL.
  * NULL: *error_out (EMFILE when connections are used up). Connected at once is told the same way, in the next turn.
  * transparent: IP_TRANSPARENT on bind. */

@@ -31,9 +31,6 @@ void conn_free_closed(void);
 void conn_init(unsigned most);
 void conn_shut_down(void);         /* end of the loop: closes nothing, frees its lists */
 
-/* The one idle longest is told to close. False: none is idle. */
-bool conn_reap(void);
-
 /* accept.c */
 void accept_room(void);            /* a connection was closed */
 void accept_close(void);

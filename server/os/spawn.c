@@ -148,9 +148,13 @@ void spawn_priority(int priority)
     if (priority && setpriority(PRIO_PROCESS, 0, priority) != 0) log_at(log_main, L_ALERT, NULL, errno, "setpriority(%d) failed", priority);
 }
 
-void spawn_affinity(const cpu_set_t *set)
+void spawn_affinity(const uint64_t *bits, size_t words)
 {
-    if (sched_setaffinity(0, sizeof *set, set) != 0) log_at(log_main, L_ALERT, NULL, errno, "sched_setaffinity() failed");
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < words * 64 && i < CPU_SETSIZE; i++)
+        if (bits[i / 64] >> i % 64 & 1) CPU_SET(i, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0) log_at(log_main, L_ALERT, NULL, errno, "sched_setaffinity() failed");
 }
 
 void spawn_dumpable(void)

@@ -3,7 +3,6 @@
 #define OS_SPAWN_H
 
 #include "base/log.h"
-#include <sched.h>
 #include <signal.h>
 
 /* ---- signals ---- */
@@ -36,8 +35,8 @@ void spawn_no_new_privileges(void);
 /* RLIMIT_NOFILE, RLIMIT_CORE; each a line at [alert] when refused. -1: left alone. */
 void spawn_limit(int resource, const char *name, int64_t value);
 void spawn_priority(int priority);
-/* This process on these CPUs only. */
-void spawn_affinity(const cpu_set_t *set);
+/* This process on these CPUs only: cpu i is bit i % 64 of bits[i / 64]. */
+void spawn_affinity(const uint64_t *bits, size_t words);
 /* Cores may be dumped although ids were changed. */
 void spawn_dumpable(void);
 /* Detaches from the terminal: the parent waits until daemon_ready is called in the child or the child ends, then leaves with its exit code.

@@ -25,10 +25,12 @@ struct cycle {
     struct listener *listeners;          /* all layers' */
     struct log      *log;                /* the main error log */
     struct log_file *files;              /* every log file that is open, by full path: one descriptor each */
+    struct made     *made_logs;          /* private to cycle_log.c */
     unsigned         workers;            /* resolved worker_processes */
     const struct options *options;
     struct text      file;               /* the configuration's main file, full path */
     bool             testing;
+    bool             transparent;        /* set by who binds to foreign addresses (proxy_bind … transparent): workers keep CAP_NET_RAW */
 };
 
 extern struct cycle *cycle_current;      /* the generation this process serves */

@@ -32,7 +32,7 @@ int master_run(const struct options *o);
  * two lines. Returns the exit code. */
 int master_test(const struct options *o);
 
-/* -s: reads the configuration for the pid file's path, and sends the signal that o->signal means. Returns the exit code. */
+/* -s: reads the configuration for the pid file's path, and sends the signal that o->signal names. Returns the exit code. */
 int master_signal(const struct options *o);
 
 #endif
