@@ -19,7 +19,10 @@ struct conf_source {
     struct source_words words[CONF_NESTING_MAX + CONF_INCLUDE_MAX + 2];
     unsigned            depth, includes;
     bool                in_memory;
-    struct table        dumped;
+    struct table        dumped;                               /* names of files in dump */
+    FILE               *dump;                                 /* what conf_dump_out will show, in memory; or NULL */
+    char               *dump_text;
+    size_t              dump_n;
     conf_result       (*entry)(struct conf *cf, void *arg);   /* inside conf_entries; else NULL */
     void               *entry_arg;
 };
@@ -307,10 +310,19 @@ static char *slurp(struct conf *cf, const char *path, size_t *n_out)
 
 static void dump_file(struct conf *cf, const char *path, struct text content)
 {
-    if (!cf->dump || !table_add(&cf->source->dumped, text_c(path), cf)) return;
-    fprintf(cf->dump, "# configuration file %s:\n", path);
-    fwrite(content.p, 1, content.n, cf->dump);
-    fputc('\n', cf->dump);
+    struct conf_source *s = cf->source;
+    if (!cf->dump || !table_add(&s->dumped, text_c(path), cf)) return;
+    if (!s->dump) ASSERT((s->dump = open_memstream(&s->dump_text, &s->dump_n)));
+    fprintf(s->dump, "# configuration file %s:\n", path);
+    fwrite(content.p, 1, content.n, s->dump);
+    fputc('\n', s->dump);
+}
+
+void conf_dump_out(struct conf *cf)
+{
+    if (!cf->source || !cf->source->dump) return;
+    fflush(cf->source->dump);
+    fwrite(cf->source->dump_text, 1, cf->source->dump_n, cf->dump);
 }
 
 /* Reads n bytes (changed) as the file name, whose text lives as long as the conf. */
@@ -526,6 +538,10 @@ struct conf *conf_open_text(struct pool *pool, const char *name, struct text con
 void conf_close(struct conf **cf)
 {
     if (!*cf) return;
+    if ((*cf)->source && (*cf)->source->dump) {
+        fclose((*cf)->source->dump);
+        free((*cf)->source->dump_text);
+    }
     pool_close(&(*cf)->scratch);
     (*cf)->source = NULL;
     (*cf)->words = NULL;

@@ -165,14 +165,15 @@ bool conf_register(void);
 size_t conf_slots(void);
 
 /* Reads file (and before it the words of -g, may be empty) into a new tree. NULL after [emerg] lines. pool is the caller's.
- * dump: gets every file once, as -T prints it, while reading (so that the caller decides when it is shown); or NULL. */
+ * dump: gets every file once, as -T prints it, when conf_finish has succeeded; or NULL. */
 struct conf *conf_open(struct pool *pool, const char *file, struct text globals, struct text prefix, void *cycle, bool testing, FILE *dump);
 /* The same from memory: name stands for the file in messages, "include" is refused. For tests. */
 struct conf *conf_open_text(struct pool *pool, const char *name, struct text content, struct text globals, struct text prefix);
-/* Inherits, checks, finishes. False after [emerg] lines; a default that its own type refuses is an [alert].
+/* Inherits, checks, finishes, and ends scratch memory. False after [emerg] lines; a default that its own type refuses is an [alert].
  * (Called by conf_open's user once reading succeeded.) */
 bool conf_finish(struct conf *cf);
-/* Ends scratch memory. The tree lives on in the pool. */
+/* For a configuration that conf_finish is not called for: ends scratch memory. *cf itself and the tree live on in the pool;
+ * calling it once more does nothing. */
 void conf_close(struct conf **cf);
 
 /* For parsers of CONF_BLOCK rows. conf_enter: directives of kind inside a new block, whose object is given; the new

@@ -124,6 +124,7 @@ bool conf_finish(struct conf *cf)
 {
     bool fine = !cf->errors && finish_top(cf) && finish_children(cf, cf->top) && finish_modules(cf);
     struct conf *ended = cf;
+    if (fine) conf_dump_out(cf);
     conf_close(&ended);
     return fine;
 }

@@ -40,6 +40,8 @@ const struct conf_field  *conf_names_field(unsigned slot, size_t offset, uint32_
 struct conf_own *conf_own_find(const struct conf_block *b, unsigned slot);
 struct conf_own *conf_own_make(struct conf *cf, struct conf_block *b, const struct module *m);
 
+/* What -T shows, now that the configuration has proved right. */
+void conf_dump_out(struct conf *cf);
 /* Runs d's parser over cf->words; a wrong count of words is found here. */
 conf_result conf_apply(struct conf *cf, const struct directive *d, void *field);
 /* [emerg] about the directive in hand, completed with its name and place. */
