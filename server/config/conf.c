@@ -173,11 +173,16 @@ void conf_mark_set(struct conf *cf, struct conf_block *b, const struct module *m
     own->other[offset / 8] |= (uint8_t) (1 << offset % 8);
 }
 
+static conf_result check_count(struct conf *cf, const struct directive *d)
+{
+    if (cf->count - 1 >= d->type->min && cf->count - 1 <= d->type->max) return NULL;
+    return conf_say(cf, "!invalid number of arguments in \"%s\" directive", d->name);
+}
+
 conf_result conf_apply(struct conf *cf, const struct directive *d, void *field)
 {
-    if (cf->count - 1 < d->type->min || cf->count - 1 > d->type->max)
-        return conf_say(cf, "!invalid number of arguments in \"%s\" directive", d->name);
-    return d->type->parse(cf, d, field);
+    conf_result why = check_count(cf, d);
+    return why ? why : d->type->parse(cf, d, field);
 }
 
 static conf_result find_duplicate(struct conf *cf, const struct conf_row *row, const struct conf_own *own)
@@ -203,11 +208,11 @@ static conf_result set_row(struct conf *cf, const struct conf_row *row)
         conf_warn_once(cf, d->name, "the \"%s\" directive has no effect in weir, it is accepted and ignored", d->name);
     if (ty == &conf_none) return conf_apply(cf, d, NULL);
     struct conf_own *own = conf_own_make(cf, cf->block, row->module);
-    conf_result why = find_duplicate(cf, row, own);
-    if (why) return why;
+    conf_result why = check_count(cf, d);
+    if (why || (why = find_duplicate(cf, row, own))) return why;
     conf_set_bit(own->set, row->bit);
     if (row->field) conf_set_bit(own->set, row->field);
-    return conf_apply(cf, d, (char *) own->values + (ty->size ? d->offset : 0));
+    return ty->parse(cf, d, (char *) own->values + (ty->size ? d->offset : 0));
 }
 
 static void put_nearest(struct build *b, struct text name, uint32_t kind)

@@ -199,6 +199,7 @@ static void test_errors(void)
     refused("http { flag on", "unexpected end of file, expecting \";\" or \"}\" in test.conf:1");
     refused("http { flag on off; }", "invalid number of arguments in \"flag\" directive in test.conf:1");
     refused("http { flag; }", "invalid number of arguments in \"flag\" directive in test.conf:1");
+    refused("http { flag on; flag; }", "invalid number of arguments in \"flag\" directive in test.conf:1");
     refused("http { flag of; }", "invalid value \"of\" in \"flag\" directive, it must be \"on\" or \"off\" in test.conf:1");
     refused("http { flag on;\nflag on; }", "\"flag\" directive is duplicate in test.conf:2");
     refused("http {} http {}", "\"http\" directive is duplicate in test.conf:1");
