@@ -101,14 +101,15 @@ static enum chunked_result take_trailers(struct chunked *c, const char *p, size_
     if (c->room == NULL) return CHUNKED_ROOM;
     const char *lf = n ? memchr(p, '\n', n) : NULL;
     size_t part = lf ? (size_t) (lf - p) + 1 : n;
-    if (part > c->room_size - c->gathered) return bad(c, FAULT_TRAILERS_LARGE);
+    bool too_large = part > c->room_size - c->gathered;
+    if (too_large) part = c->room_size - c->gathered;         /* what is wrong before the limit is said first */
     if (part) memcpy(c->room + c->gathered, p, part);
     c->gathered += part;
     *used = part;
     switch (h1_field(&c->parse, c->room, c->gathered, &c->trailer)) {
     case H1_FIELD: return CHUNKED_TRAILER;
     case H1_BAD:   return bad(c, c->parse.fault);
-    case H1_MORE:  return CHUNKED_MORE;
+    case H1_MORE:  return too_large ? bad(c, FAULT_TRAILERS_LARGE) : CHUNKED_MORE;
     default:
         c->step = ENDED;
         return CHUNKED_END;

@@ -92,6 +92,8 @@ static enum fault normalise(struct text target, bool merge_slashes, struct pool 
             if ((f = decode(text_from(target, i), &c))) return f;
             out->quoted = true;
             i += 2;
+        } else if (c == '\0') {
+            return FAULT_TARGET_CHAR;
         }
         out->plus |= c == '+';
         if ((f = add(&o, c))) return f;
@@ -106,12 +108,12 @@ static enum fault normalise(struct text target, bool merge_slashes, struct pool 
 /* Up to "?" or the end, when there is nothing to be done on the way; else NO_PLACE. */
 static ssize_t plain_length(struct text t, bool merge_slashes, struct uri *out)
 {
-    static const bool of_interest[256] = { ['%'] = true, ['#'] = true, ['?'] = true, ['+'] = true, ['.'] = true, ['/'] = true };
+    static const bool of_interest[256] = { ['\0'] = true, ['%'] = true, ['#'] = true, ['?'] = true, ['+'] = true, ['.'] = true, ['/'] = true };
     size_t dot = 0, i = 0;
     for (; i < t.n; i++) {
         if (likely(!of_interest[(unsigned char) t.p[i]])) continue;
         switch (t.p[i]) {
-        case '%': case '#': return NO_PLACE;
+        case '\0': case '%': case '#': return NO_PLACE;
         case '+': out->plus = true; break;
         case '.': dot = i + 1; break;
         case '/':
@@ -222,11 +224,13 @@ static size_t host_length(struct text t, bool *is_ipv6_out, bool *capitals_out)
     *capitals_out = false;
     *is_ipv6_out = t.n && t.p[0] == '[';
     if (*is_ipv6_out) {
+        bool colon = false;
         for (i = 1; i < t.n && t.p[i] != ']'; i++) {
-            if (hex_digit(t.p[i]) < 0 && t.p[i] != ':' && t.p[i] != '.') return 0;
+            if (hex_digit(t.p[i]) < 0 && t.p[i] != ':' && (t.p[i] != '.' || t.p[i - 1] == '.')) return 0;
             *capitals_out |= (unsigned char) (t.p[i] - 'A') < 26;
+            colon |= t.p[i] == ':';
         }
-        return i > 2 && i < t.n ? i + 1 : 0;
+        return colon && i < t.n ? i + 1 : 0;
     }
     for (; i < t.n && t.p[i] != ':'; i++) {
         if (!is_host_char((unsigned char) t.p[i])) return 0;

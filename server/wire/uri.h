@@ -16,7 +16,7 @@ struct uri {
 };
 
 /* target: path and query (struct h1_request_line's path). Empty, or beginning with "?": the path is "/". Else it must begin
- * with "/". "#" and what follows is dropped. Memory: pool, only when there is something to decode or to remove. */
+ * with "/". "#" and what follows is dropped; a NUL in the path is a fault, other characters are the caller's to check. Memory: pool, only when there is something to decode or to remove. */
 enum fault uri_parse(struct text target, bool merge_slashes, struct pool *pool, struct uri *out);
 
 enum uri_escape_kind {
