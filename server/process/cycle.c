@@ -40,13 +40,14 @@ static bool read_conf(struct cycle *c)
     return true;
 }
 
-/* At a start, lines go from here on to stderr and where the configuration says; later they stay in the running generation's log. */
+/* At a start, lines go from here on where the configuration says, and to stderr where somebody reads it; later they stay in the
+ * running generation's log. */
 static bool open_logs(struct cycle *c, bool first)
 {
     c->log = cycle_error_log(c, &core_conf(c->conf->top)->error_log);
     if (!cycle_log_open_files(c)) return false;
     if (!first) return true;
-    log_add_target(c->log, &log_target_stderr);
+    if (log_target_stderr.plain) log_add_target(c->log, &log_target_stderr);
     log_main = c->log;
     return true;
 }

@@ -57,7 +57,9 @@ struct process_part {
     bool (*open)(struct cycle *c);               /* master: after the configuration is whole, before listeners are opened: zones, key files.
                                                     False after a log line: this generation is dropped. */
     void (*worker_start)(struct cycle *c, unsigned slot);
-    void (*worker_quit)(struct cycle *c);        /* graceful end asked for: close what is idle, finish the rest */
+    void (*worker_quit)(struct cycle *c);        /* graceful end asked for: nothing is accepted any more; finish, and let the next answer on a
+                                                    connection be its last. Idle client connections (conn_set_idle) are not closed at once, since a
+                                                    request may be on its way: a second later the process layer tells those still idle to close. */
     void (*worker_end)(struct cycle *c);         /* last words: flush logs */
     void (*manager_start)(struct cycle *c);
     void (*second)(struct cycle *c);             /* worker and manager: about once a second */

@@ -124,6 +124,7 @@ bool listen_open(struct cycle *c, bool testing)
     for (int tries = 1; got == IN_USE && tries < TRIES; tries++) {
         log_at(log_main, L_NOTICE, NULL, 0, "try again to bind() after %dms", TRY_MS);
         usleep(TRY_MS * 1000);
+        clock_update();
         got = bind_all(c, testing);
     }
     if (got == IN_USE) log_at(log_main, L_EMERG, NULL, 0, "still could not bind()");

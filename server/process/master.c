@@ -407,6 +407,8 @@ int master_run(const struct options *o)
     clock_update();
     notify_open();
     m.upgraded = inherit_take();
+    if (m.upgraded) log_target_stderr.plain = false;      /* the old binary's log */
+    else log_target_stderr.level = L_WARN;
     struct cycle *c = cycle_open(o, NULL, false);
     if (c == NULL) return 1;
     introduce();

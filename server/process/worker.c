@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SURPLUS_TURN = 64 };
+enum { SURPLUS_TURN = 64, IDLE_GRACE_MS = 1000 };
 
 static struct watch signals_watch, channel_watch;
 static bool leaving;                     /* at once */
@@ -87,6 +87,14 @@ static void fire_shutdown(struct timer *t)
 }
 static struct timer shutdown_timer = { .fire = fire_shutdown };
 
+/* Clients whose next request may be on its way had their time. */
+static void fire_idle(struct timer *t)
+{
+    (void) t;
+    while (conn_reap()) { }
+}
+static struct timer idle_timer = { .fire = fire_idle };
+
 void worker_quit(struct cycle *c)
 {
     if (process_quitting) return;
@@ -96,8 +104,8 @@ void worker_quit(struct cycle *c)
     if (process_kind == PROCESS_MANAGER) title_set("weir: manager process is shutting down");
     uint64_t most = core_conf(c->conf->top)->shutdown_timeout.ms;
     if (most) timer_set(&shutdown_timer, most);
+    timer_set(&idle_timer, IDLE_GRACE_MS);
     PROCESS_EACH(worker_quit, c);
-    while (conn_reap()) { }
 }
 
 bool worker_is_done(void) { return leaving || (process_quitting && conn_figures.open == 0 && !process_is_held()); }
