@@ -205,7 +205,7 @@ static conf_result set_row(struct conf *cf, const struct conf_row *row)
     const struct directive *d = row->d;
     const struct conf_type *ty = d->type;
     if (ty->flags & CONF_NO_EFFECT)
-        conf_warn_once(cf, d->name, "the \"%s\" directive has no effect in weir, it is accepted and ignored", d->name);
+        conf_warn_once(cf, d->name, "the \"%s\" directive has no effect in weir, ignored", d->name);
     if (ty == &conf_none) return conf_apply(cf, d, NULL);
     struct conf_own *own = conf_own_make(cf, cf->block, row->module);
     conf_result why = check_count(cf, d);

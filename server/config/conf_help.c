@@ -3,7 +3,20 @@
 
 enum { WIDTH = 78, INDENT = 10, NEAREST = 4, ALIKE = 6 };
 
-static const char *syntax_of(const struct directive *d) { return d->syntax ? d->syntax : d->type->syntax; }
+/* A choice shows what there is to choose. */
+static void put_syntax(struct build *b, const struct directive *d)
+{
+    bool bits = d->type == &conf_bits;
+    if (d->syntax || !(bits || d->type == &conf_enum)) {
+        build_c(b, d->syntax ? d->syntax : d->type->syntax);
+        return;
+    }
+    for (const struct conf_choice *c = d->data; c->name; c++) {
+        if (c != d->data) build_lit(b, " | ");
+        build_c(b, c->name);
+    }
+    if (bits) build_lit(b, " ...");
+}
 
 static bool is_plain(struct text t)
 {
@@ -53,15 +66,18 @@ static void print_row(FILE *out, const struct conf_row *row)
 {
     char room[1024];
     const struct directive *d = row->d;
-    const char *syntax = syntax_of(d);
-    bool block = strstr(syntax, "{ ... }") != NULL;
     struct build b = build_in_room(room, sizeof room);
+    build_fmt(&b, "Syntax:   %s ", d->name);
+    put_syntax(&b, d);
+    if (b.n && b.p[b.n - 1] == ' ') b.n--;
+    if (b.n && b.p[b.n - 1] != '}') build_char(&b, ';');
+    build_lit(&b, "\nDefault:  ");
     if (d->dflt) put_default(&b, d->dflt);
     else build_lit(&b, "none");
     build_lit(&b, "\nContext:  ");
     put_where(&b, d->where);
-    fprintf(out, "Syntax:   %s%s%s%s\nDefault:  %.*s\nModule:   %s%s\n", d->name, *syntax ? " " : "", syntax, block ? "" : ";",
-            TEXT_ARG(build_done(&b)), row->module->name, d->since && strcmp(d->since, "weir") == 0 ? " (not in nginx)" : "");
+    fprintf(out, "%.*s\nModule:   %s%s\n", TEXT_ARG(build_done(&b)), row->module->name,
+            d->since && strcmp(d->since, "weir") == 0 ? " (not in nginx)" : "");
     print_wrapped(out, text_c(d->help));
 }
 
@@ -79,10 +95,12 @@ static void list_row(FILE *out, const struct module *m, const struct directive *
 {
     char room[1024];
     struct build b = build_in_room(room, sizeof room);
+    put_syntax(&b, d);
+    build_char(&b, '\t');
     if (d->dflt) put_default(&b, d->dflt);
     build_char(&b, '\t');
     put_where(&b, d->where);
-    fprintf(out, "%s\t%s\t%s\t%.*s\t%s\n", m->name, d->name, syntax_of(d), TEXT_ARG(build_done(&b)), d->help);
+    fprintf(out, "%s\t%s\t%.*s\t%s\n", m->name, d->name, TEXT_ARG(build_done(&b)), d->help);
 }
 
 void conf_help_list(FILE *out)
