@@ -118,7 +118,7 @@ static enum taken take_one(struct listener *l, int fd)
     addr_from_sockaddr(&c->peer, (struct sockaddr *) &from, len);
     c->listener = l;
     c->nodelay = 1;                 /* inherited: accept_start */
-    c->readable = l->deferred;      /* else the first edge tells */
+    c->readable = c->wire = l->deferred;      /* else the first edge tells */
     l->accepted(c);
     return TAKEN;
 }

@@ -28,12 +28,12 @@ static struct io_done recv_plain(struct conn *c, char *room, size_t size)
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         c->received += (size_t) n;
-        if ((size_t) n < size && !c->hangup) c->readable = 0;   /* after a hangup the end is still to be read */
+        if ((size_t) n < size && !c->hangup) c->readable = c->wire = 0;     /* after a hangup the end is still to be read */
         return (struct io_done) { IO_OK, (size_t) n };
     }
     if (n == 0) return (struct io_done) { size ? IO_EOF : IO_OK, 0 };
     if (errno == EAGAIN) {
-        c->readable = 0;
+        c->readable = c->wire = 0;
         return (struct io_done) { IO_AGAIN, 0 };
     }
     c->error = errno;
@@ -50,7 +50,15 @@ static void end_plain(struct conn *c)
     ASSERT(c->layer == NULL);
 }
 
-const struct conn_ops conn_plain = { "plain", recv_plain, output_plain, shutdown_plain, end_plain };
+static bool is_quiet_plain(struct conn *c)
+{
+    char byte;
+    return recv(c->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+const struct conn_ops conn_plain = {
+    .name = "plain", .recv = recv_plain, .send = output_plain, .shutdown = shutdown_plain, .is_quiet = is_quiet_plain, .end = end_plain,
+};
 
 struct io_done conn_send(struct conn *c, struct chain *out, size_t most)
 {
@@ -76,8 +84,7 @@ void conn_shutdown(struct conn *c)
 bool conn_is_quiet(struct conn *c)
 {
     NEED(c, CONN_MAGIC);
-    char byte;
-    return recv(c->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+    return c->ops->is_quiet(c);
 }
 
 const struct addr *conn_local(struct conn *c)
@@ -319,12 +326,13 @@ void conn_event(struct conn *c, uint32_t events)
     bool broken = events & (EPOLLHUP | EPOLLERR), hangup = broken || (events & EPOLLRDHUP);
     if (hangup || (events & EPOLLIN)) {
         if (!c->readable || !c->hangup || broken) what |= CONN_READ;
-        c->readable = 1;
+        c->readable = c->wire = 1;
         c->hangup |= hangup;
     }
     if ((broken || (events & EPOLLOUT)) && !c->writable) {
         c->writable = 1;
         what |= CONN_WRITE;
+        if (c->ops->flush) c->ops->flush(c);
     }
     if (c->connecting && (what & CONN_WRITE)) {
         c->connecting = 0;

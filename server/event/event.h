@@ -79,6 +79,8 @@ struct conn_ops {                       /* how bytes move: plain sockets here, T
     /* Sends what it can of the chain's first bytes (links are not changed); files too. */
     struct io_done (*send)(struct conn *c, const struct chain *out, size_t most);
     void           (*shutdown)(struct conn *c);   /* end of what we send */
+    bool           (*is_quiet)(struct conn *c);   /* conn_is_quiet */
+    void           (*flush)(struct conn *c);      /* at an edge for writing, before the owner is told; NULL: nothing is held back */
     void           (*end)(struct conn *c);        /* frees c->layer; the socket is closed after it */
 };
 extern const struct conn_ops conn_plain;
@@ -101,6 +103,7 @@ struct conn {
     struct conn           *idle_prev, *idle_next;   /* conn_set_idle's list, most recent first */
     int                    error;        /* errno of the last IO_ERROR */
     unsigned               readable : 1, /* reading may find something: cleared by a short read or EAGAIN */
+                           wire : 1,     /* for layers: the socket itself may have something; readable also says what they hold */
                            writable : 1, /* cleared by a short write or EAGAIN */
                            hangup : 1,   /* the kernel said EPOLLRDHUP, HUP or ERR */
                            timedout : 1, /* told to make room: close */
@@ -135,7 +138,8 @@ void conn_reset(struct conn **c);
 static inline struct io_done conn_recv(struct conn *c, char *room, size_t size) { return c->ops->recv(c, room, size); }
 /* Sends from the front of out until it is empty, the kernel refuses, or most bytes (0: all) went; sent links are dropped.
  * One gathered call for a run of memory links, sendfile for files. IO_OK: nothing is left (or most reached);
- * IO_AGAIN: told by ready(CONN_WRITE) when more goes. n: bytes sent now. */
+ * IO_AGAIN: told by ready(CONN_WRITE) when more goes; until then what is at the front of out must stay there (a layer may
+ * have made it into a record already). n: bytes sent now. */
 struct io_done conn_send(struct conn *c, struct chain *out, size_t most);
 void conn_shutdown(struct conn *c);
 /* Peeks whether an idle connection was closed or has bytes waiting (one recv with MSG_PEEK). */

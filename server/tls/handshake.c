@@ -1,0 +1,175 @@
+/* handshake: from a plain conn to one with a session, either side. Never waits; the owner's timer limits it. */
+#include "tls/session.h"
+#include <openssl/x509v3.h>
+
+/* ---- how it ends ---- */
+
+static void give_back(struct conn *c, struct tls *t)
+{
+    c->ready = t->owner_ready;
+    c->about.doing = t->doing;
+}
+
+static void tell_failed(struct conn *c, struct tls *t)
+{
+    t->broken = true;
+    give_back(c, t);
+    t->done(c, TLS_FAILED, (struct text) { NULL, 0 });
+}
+
+/* Our own trouble is of another level than what a client sends. */
+static void explain_failure(struct conn *c, struct tls *t, int err)
+{
+    enum log_level level = t->context->server ? L_INFO : L_ERR;
+    int library = ERR_GET_LIB(ERR_peek_error());
+    if (t->error) tls_log(c->log, level, &c->about, t->error, "SSL_do_handshake() failed");
+    else if (t->eof || err == SSL_ERROR_ZERO_RETURN) tls_log(c->log, level, &c->about, 0, "peer closed connection in SSL handshake");
+    else tls_log(c->log, library == ERR_LIB_SSL || level == L_ERR ? level : L_CRIT, &c->about, 0, "SSL_do_handshake() failed");
+}
+
+/* What the client said goes to the owner; the conn is as it was before. */
+static void tell_plain(struct conn *c, struct tls *t)
+{
+    tls_done *done = t->done;
+    struct chunk *said = t->unsent;
+    struct text bytes = text_of(said->data, t->unsent_n);
+    ERR_clear_error();
+    t->unsent = NULL;
+    t->broken = true;
+    give_back(c, t);
+    conn_tls.end(c);
+    c->ops = &conn_plain;
+    c->readable = c->wire;
+    done(c, TLS_PLAIN, bytes);
+    chunk_drop(&said);
+}
+
+static bool bears_name(X509 *certificate, const char *name)
+{
+    return X509_check_host(certificate, name, 0, 0, NULL) == 1 || X509_check_ip_asc(certificate, name, 0) == 1;
+}
+
+/* Client side. False after a log line. */
+static bool check_server(struct conn *c, struct tls *t)
+{
+    if (t->context->verify == TLS_VERIFY_OFF) return true;
+    long fault = SSL_get_verify_result(t->ssl);
+    X509 *certificate = SSL_get0_peer_certificate(t->ssl);
+    if (fault != X509_V_OK || !certificate) {
+        log_at(c->log, L_ERR, &c->about, 0, "upstream SSL certificate verify error: (%ld:%s)", fault, X509_verify_cert_error_string(fault));
+        return false;
+    }
+    if (!t->verify || bears_name(certificate, t->verify)) return true;
+    log_at(c->log, L_ERR, &c->about, 0, "upstream SSL certificate does not match \"%s\"", t->verify);
+    return false;
+}
+
+static void finish(struct conn *c, struct tls *t)
+{
+    if (!t->context->server && !check_server(c, t)) {
+        tell_failed(c, t);
+        return;
+    }
+    free(t->verify);
+    t->verify = NULL;
+    t->ready = true;
+    tls_settle(c);
+    give_back(c, t);
+    t->done(c, TLS_READY, (struct text) { NULL, 0 });
+}
+
+/* ---- how it goes ---- */
+
+static void step(struct conn *c, struct tls *t)
+{
+    tls_wire_begin(c);
+    ERR_clear_error();
+    int err = SSL_is_init_finished(t->ssl) || SSL_do_handshake(t->ssl) == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, 0);
+    if (t->plain) {
+        tell_plain(c, t);
+        return;
+    }
+    enum io how = tls_wire_flush(c, t);
+    if (err == SSL_ERROR_NONE && how == IO_OK) {
+        finish(c, t);
+    } else if (how == IO_ERROR || (err != SSL_ERROR_NONE && err != SSL_ERROR_WANT_READ && err != SSL_ERROR_WANT_WRITE)) {
+        explain_failure(c, t, err);
+        tell_failed(c, t);
+    }
+}
+
+static void handshake_ready(struct conn *c, unsigned what)
+{
+    struct tls *t = c->layer;
+    NEED(t, TLS_MAGIC);
+    if (what & CONN_TIMEOUT) t->owner_ready(c, CONN_TIMEOUT);
+    else step(c, t);
+}
+
+/* NULL: out of memory within OpenSSL. */
+static struct tls *begin(struct conn *c, struct tls_context *x, tls_done *done, const char *doing)
+{
+    NEED(c, CONN_MAGIC);
+    NEED(x, TLS_CONTEXT_MAGIC);
+    ASSERT(c->ops == &conn_plain && c->layer == NULL);
+    ERR_clear_error();
+    SSL *ssl = SSL_new(x->ctx);
+    BIO *wire = ssl ? tls_wire_bio(c) : NULL;
+    ASSERT(wire != NULL);
+    struct tls *t = base_zalloc(1, sizeof(*t));
+    t->magic = TLS_MAGIC;
+    t->ssl = ssl;
+    t->context = t->first = x;
+    t->owner_ready = c->ready;
+    t->done = done;
+    t->doing = c->about.doing;
+    SSL_set_bio(ssl, wire, wire);
+    SSL_set_app_data(ssl, c);
+    c->layer = t;
+    c->ops = &conn_tls;
+    c->ready = handshake_ready;
+    c->about.doing = doing;
+    c->wire = c->readable;
+    return t;
+}
+
+void tls_accept(struct conn *c, struct tls_context *x, tls_done *done)
+{
+    struct tls *t = begin(c, x, done, "SSL handshaking");
+    ASSERT(x->server);
+    SSL_set_accept_state(t->ssl);
+    if (c->wire) step(c, t);
+}
+
+static void resume(SSL *ssl, struct text der)
+{
+    const unsigned char *p = (const unsigned char *) der.p;
+    SSL_SESSION *session = d2i_SSL_SESSION(NULL, &p, (long) der.n);
+    if (session) SSL_set_session(ssl, session);
+    SSL_SESSION_free(session);
+    ERR_clear_error();
+}
+
+static char *copy_name(struct text t)
+{
+    char *p = base_alloc(t.n + 1);
+    memcpy(p, t.p, t.n);
+    p[t.n] = 0;
+    return p;
+}
+
+void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target *to, tls_done *done)
+{
+    struct tls *t = begin(c, x, done, "SSL handshaking to upstream");
+    ASSERT(!x->server);
+    SSL_set_connect_state(t->ssl);
+    if (!text_empty(to->verify)) t->verify = copy_name(to->verify);
+    if (!text_empty(to->session)) resume(t->ssl, to->session);
+    if (!text_empty(to->alpn)) SSL_set_alpn_protos(t->ssl, (const unsigned char *) to->alpn.p, (unsigned) to->alpn.n);
+    if (!text_empty(to->name)) {
+        char *name = copy_name(to->name);
+        if (SSL_set_tlsext_host_name(t->ssl, name) != 1) ERR_clear_error();     /* longer than a name may be: none is sent */
+        free(name);
+    }
+    step(c, t);
+}

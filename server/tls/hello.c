@@ -1,0 +1,86 @@
+/* hello: what a client asks for before anything is agreed on: the server's name, the protocol above. */
+#include "tls/session.h"
+#include <openssl/tls1.h>
+
+enum { NAME_MAX_ = 255 };
+
+/* RFC 6066 3: list length, type 0 (host_name), length, name. False: malformed. */
+static bool read_name(const unsigned char *p, size_t n, char *room, struct text *name_out)
+{
+    if (n < 5 || (size_t) (p[0] << 8 | p[1]) != n - 2 || p[2] != TLSEXT_NAMETYPE_host_name) return false;
+    size_t size = (size_t) (p[3] << 8 | p[4]);
+    if (size != n - 5 || size == 0 || size > NAME_MAX_ || memchr(p + 5, 0, size)) return false;
+    for (size_t i = 0; i < size; i++) room[i] = (char) text_lower(p[5 + i]);
+    if (room[size - 1] == '.') size--;
+    *name_out = text_of(room, size);
+    return true;
+}
+
+/* All that a session takes from its context when it is made, once more. */
+static void take_context(SSL *ssl, struct tls *t, struct tls_context *x)
+{
+    NEED(x, TLS_CONTEXT_MAGIC);
+    if (x == t->context) return;
+    SSL_CTX *ctx = x->ctx;
+    SSL_set_SSL_CTX(ssl, ctx);
+    SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx), SSL_CTX_get_verify_callback(ctx));
+    SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(ctx));
+    SSL_clear_options(ssl, SSL_get_options(ssl) & ~SSL_CTX_get_options(ctx));
+    SSL_set_options(ssl, SSL_CTX_get_options(ctx));
+    SSL_set_min_proto_version(ssl, (int) SSL_CTX_get_min_proto_version(ctx));
+    SSL_set_max_proto_version(ssl, (int) SSL_CTX_get_max_proto_version(ctx));
+    t->context = x;
+}
+
+static int hello(SSL *ssl, int *alert, void *arg)
+{
+    (void) arg;
+    struct conn *c = tls_conn_of(ssl);
+    struct tls *t = c->layer;
+    const unsigned char *p;
+    size_t n;
+    char room[NAME_MAX_];
+    struct text name = { NULL, 0 };
+    if (!t->context->hooks || !t->context->hooks->server_name) return SSL_CLIENT_HELLO_SUCCESS;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) && !read_name(p, n, room, &name)) {
+        *alert = SSL_AD_DECODE_ERROR;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    struct tls_context *x = t->context->hooks->server_name(c, name);
+    if (!x) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    take_context(ssl, t, x);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* That the name was understood is told to the client, and kept with the session. */
+static int acknowledge_name(SSL *ssl, int *alert, void *arg)
+{
+    (void) alert, (void) arg;
+    return SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
+/* RFC 7301 3.2: nothing in common is an error. */
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *n_out, const unsigned char *asked, unsigned asked_n, void *arg)
+{
+    (void) arg;
+    struct conn *c = tls_conn_of(ssl);
+    struct tls *t = c->layer;
+    const struct tls_hooks *hooks = t->context->hooks;
+    struct text ours = hooks && hooks->alpn ? hooks->alpn(c) : (struct text) { NULL, 0 };
+    unsigned char *chosen;
+    if (text_empty(ours)) return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&chosen, n_out, (const unsigned char *) ours.p, (unsigned) ours.n, asked, asked_n) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+void tls_hello_attach(SSL_CTX *ctx)
+{
+    SSL_CTX_set_client_hello_cb(ctx, hello, NULL);
+    SSL_CTX_set_tlsext_servername_callback(ctx, acknowledge_name);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
+}

@@ -1,0 +1,79 @@
+/* session: the TLS side of a conn, as the files of tls see it. */
+#ifndef TLS_SESSION_H
+#define TLS_SESSION_H
+
+#include "tls/tls.h"
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#define TLS_MAGIC 0x544c5331u
+#define TLS_CONTEXT_MAGIC 0x544c5843u
+
+enum { TLS_RECORD = 16384, TLS_OVERHEAD = 512 };     /* of plain text; more than what a record adds to it */
+
+/* Lives as long as its SSL_CTX, whose count every SSL keeps. */
+struct tls_context {
+    unsigned                magic;
+    bool                    server;
+    enum tls_verify         verify;
+    size_t                  record;
+    SSL_CTX                *ctx;
+    const struct tls_hooks *hooks;
+    struct tls_cache       *cache;
+    struct tls_tickets     *tickets;
+};
+
+struct tls {
+    unsigned            magic;
+    unsigned            unsent_at, unsent_n;   /* in unsent */
+    int                 error;                 /* errno of the socket */
+    SSL                *ssl;
+    struct tls_context *context;               /* that the server name chose */
+    struct tls_context *first;                 /* it began with: caches and tickets are this one's, as OpenSSL has it */
+    struct chunk       *unsent;                /* records that the kernel refused; or, before the handshake, what a plain client said */
+    void              (*owner_ready)(struct conn *c, unsigned what);   /* during the handshake */
+    tls_done           *done;
+    const char         *doing;                 /* c->about.doing of before */
+    char               *verify;                /* client side, until it is checked */
+    bool                begun,                 /* a first byte was read */
+                        plain,                 /* and it was not TLS */
+                        ready,                 /* the handshake is over */
+                        held,                  /* the first byte of the owner's chain is in unsent already */
+                        eof,                   /* the socket ended */
+                        broken,                /* of no more use: nothing is said at the end */
+                        closed;                /* close_notify was sent */
+};
+
+/* ---- wire.c: between OpenSSL and the socket ---- */
+
+BIO *tls_wire_bio(struct conn *c);                       /* NULL: out of memory */
+void tls_wire_begin(struct conn *c);                     /* before a call that may write */
+/* Sends what was gathered since, and what was refused before. IO_AGAIN: some of it is kept. */
+enum io tls_wire_flush(struct conn *c, struct tls *t);
+size_t tls_wire_room(void);                              /* bytes that can still be gathered */
+
+/* ---- io.c ---- */
+
+void tls_settle(struct conn *c);                         /* readable, by what the session and the socket hold */
+
+/* ---- context.c ---- */
+
+static inline struct conn *tls_conn_of(const SSL *ssl) { return SSL_get_app_data(ssl); }
+struct tls_context *tls_context_find(const SSL_CTX *ctx);
+
+/* ---- hello.c: what the client asked for ---- */
+
+void tls_hello_attach(SSL_CTX *ctx);
+
+/* ---- credential.c: what a context is made of, from files ---- */
+
+bool tls_credential_pairs(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log);
+bool tls_credential_trust(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log);
+bool tls_credential_dhparam(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log);
+
+/* ---- cache.c, ticket.c: OpenSSL's callbacks ---- */
+
+void tls_cache_attach(SSL_CTX *ctx);
+void tls_ticket_attach(SSL_CTX *ctx);
+
+#endif

@@ -1,0 +1,143 @@
+/*
+ * tls: sessions over conns. A conn that has one is read, written and shut down by the same calls as before.
+ *
+ * Glossary
+ *   context  what one server, or one upstream, agrees to: certificates, keys, protocols, ciphers, whom it trusts. Made from
+ *            typed settings while a configuration is read; every session made from it keeps it alive.
+ *   session  the TLS side of one conn: its layer. It ends with the conn.
+ *   cache    sessions in shared memory, by their id, for all workers and generations.
+ *   tickets  the keys that tickets are made with; shared, rotated by the manager, or from files.
+ *
+ * Bytes on the wire are gathered: what one call has to say (a flight of the handshake, the records of one conn_send) leaves by
+ * one system call. What the kernel refuses is kept by the session, which then takes no more until it is gone.
+ */
+#ifndef TLS_TLS_H
+#define TLS_TLS_H
+
+#include "base/pool.h"
+#include "event/event.h"
+#include "os/shm.h"
+
+struct ssl_st;          /* OpenSSL's SSL, SSL_CTX, SSL_SESSION */
+struct ssl_ctx_st;
+struct ssl_session_st;
+
+struct tls_context;
+struct tls_cache;
+struct tls_tickets;
+
+/* ---- settings ---- */
+
+enum { TLS_V1 = 1, TLS_V1_1 = 2, TLS_V1_2 = 4, TLS_V1_3 = 8 };
+enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_ON, TLS_VERIFY_OPTIONAL, TLS_VERIFY_OPTIONAL_NO_CA };
+enum tls_caching { TLS_CACHE_NONE, TLS_CACHE_OFF, TLS_CACHE_BUILTIN, TLS_CACHE_SHARED };   /* NONE: ids are given, none is kept */
+
+struct tls_pair { struct text certificate, key; };      /* full paths, or "data:" and PEM */
+struct tls_command { struct text name, value; };        /* SSL_CONF_cmd(3) */
+
+/* The user's part in a handshake; all may be NULL. None may close a conn. */
+struct tls_hooks {
+    /* The client's name for the server (lower case, without a dot at its end; empty: it gave none), before anything is
+     * agreed on. The context to go on with; NULL: refused with unrecognized_name. */
+    struct tls_context *(*server_name)(struct conn *c, struct text name);
+    /* What we speak, most wanted first, in wire form (RFC 7301 3.1); empty: nothing is answered. */
+    struct text (*alpn)(struct conn *c);
+    /* Client side: a session that tls_connect may resume later, DER, valid during the call. */
+    void (*session)(struct conn *c, struct text der);
+};
+
+struct tls_settings {
+    bool                      server;
+    const struct tls_pair    *pairs;            size_t pair_count;
+    const struct text        *passwords;        size_t password_count;   /* tried in order on encrypted keys */
+    const struct tls_command *commands;         size_t command_count;
+    unsigned                  protocols;        /* TLS_V1 | …; 0: TLS 1.2 and 1.3 */
+    struct text               ciphers;          /* TLS 1.2 and below; empty: the library's */
+    bool                      prefer_server;    /* our order of ciphers */
+    struct text               curves;           /* empty, "auto": the library's */
+    struct text               dhparam;          /* file; empty: no DHE */
+    enum tls_verify           verify;           /* clients: not OFF means on */
+    unsigned                  depth;            /* 0: the library's */
+    struct text               client_ca;        /* file: trusted, its names are sent to clients */
+    struct text               trusted;          /* file: trusted */
+    struct text               crl;              /* file */
+    enum tls_caching          caching;
+    struct tls_cache         *cache;            /* for SHARED */
+    size_t                    builtin;          /* sessions kept, for BUILTIN; 0: the library's 20480 */
+    bool                      no_tickets;
+    struct tls_tickets       *tickets;          /* NULL: keys of this context's own */
+    uint64_t                  session_ms;       /* how long sessions and tickets are good; 0: 5 minutes */
+    size_t                    record;           /* most bytes in a record; 0: 16384 */
+    struct text               id;               /* sessions are good for contexts of the same id, certificates and CAs only */
+    const struct tls_hooks   *hooks;
+};
+
+/* NULL after [emerg] lines to log. Keeps nothing of s but hooks, cache and tickets, which must outlive it and its sessions. */
+struct tls_context *tls_context_open(const struct tls_settings *s, const struct log *log);
+/* Sessions made from it live on. NULL is fine. */
+void tls_context_close(struct tls_context **x);
+struct ssl_ctx_st *tls_context_raw(struct tls_context *x);
+
+/* ---- handshake ---- */
+
+enum tls_outcome {
+    TLS_READY,      /* c->ready is the owner's again; c->readable tells whether bytes came along */
+    TLS_PLAIN,      /* the client does not speak TLS: c is plain again, what it said is given */
+    TLS_FAILED,     /* logged; close c */
+};
+/* The last thing done with c in a turn: the owner may close c in it, and in it only what was given lasts. */
+typedef void tls_done(struct conn *c, enum tls_outcome outcome, struct text said);
+
+/* Begins the handshake of an accepted, plain conn. Until done is called (perhaps before this returns) c->ready is ours, but
+ * for CONN_TIMEOUT, which the owner is told: the time is its own to limit. */
+void tls_accept(struct conn *c, struct tls_context *x, tls_done *done);
+
+struct tls_target {
+    struct text name;        /* server name to send; empty: none */
+    struct text verify;      /* name (or address) that the certificate must bear; empty: any. Only where the context verifies */
+    struct text session;     /* DER of one to resume; empty: none */
+    struct text alpn;        /* wire form; empty: none */
+};
+/* The same as a client, on a connected conn. An unverified or misnamed certificate is a failure. */
+void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target *to, tls_done *done);
+
+/* ---- facts, of a conn that has a session (tls_is_on) ---- */
+
+extern const struct conn_ops conn_tls;
+static inline bool tls_is_on(const struct conn *c) { return c->ops == &conn_tls; }
+struct ssl_st      *tls_raw(struct conn *c);
+struct tls_context *tls_context_of(struct conn *c);    /* that server_name chose */
+struct text tls_name(struct conn *c);             /* the server name given; empty: none */
+struct text tls_alpn(struct conn *c);             /* agreed on; empty: none */
+const char *tls_protocol(struct conn *c);         /* "TLSv1.3" */
+const char *tls_cipher(struct conn *c);
+bool        tls_is_resumed(struct conn *c);
+bool        tls_is_truncated(struct conn *c);     /* IO_EOF came without close_notify (RFC 8446 6.1) */
+/* What is wrong with the peer's certificate: NULL when it is good; "NONE" when none was given. */
+const char *tls_peer_fault(struct conn *c);
+
+/* ---- cache ---- */
+
+/* The cache that lives in z as "tls-sessions". NULL: the zone is too small. */
+struct tls_cache *tls_cache_open(struct zone *z);
+struct tls_cache_figures { uint64_t stored, found, missed, evicted; unsigned now; };
+struct tls_cache_figures tls_cache_figures(struct tls_cache *cache);
+
+/* ---- tickets ---- */
+
+enum { TLS_TICKET_SHORT = 48, TLS_TICKET_LONG = 80 };      /* a key file: name 16, then AES and HMAC keys of 16 or 32 each */
+
+/* Keys in z as "tls-tickets": one is made when there is none. NULL: the zone is too small. */
+struct tls_tickets *tls_tickets_shared(struct zone *z);
+/* Makes a new key when the newest is older than ms; the one before it still opens tickets. True: rotated. By the manager. */
+bool tls_tickets_rotate(struct tls_tickets *t, uint64_t ms);
+/* From the bytes of key files: the first encrypts, all decrypt. NULL: one is not 48 or 80 bytes, or more than 8. Lives in p. */
+struct tls_tickets *tls_tickets_fixed(struct pool *p, const struct text *keys, size_t count);
+
+/* ---- errors ---- */
+
+/* log_line, with what OpenSSL's error queue holds, " (SSL: …)", which is emptied. */
+__attribute__((format(printf, 5, 6), cold))
+void tls_log(const struct log *log, enum log_level level, const struct log_about *about, int err, const char *fmt, ...);
+
+#endif
