@@ -10,6 +10,9 @@ const char conf_invalid[] = "invalid value";
 const char conf_duplicate[] = "is duplicate";
 const char conf_said[] = "";
 
+/* A message is cut there, so that the place is never lost. */
+enum { MESSAGE_MAX = 1024 };
+
 /* The pseudo file of -g; known by its address. */
 static const char command_line[] = "command line";
 
@@ -47,9 +50,10 @@ static void put_place(const struct conf *cf, struct build *b)
 __attribute__((format(printf, 3, 0)))
 static void log_place(const struct conf *cf, enum log_level level, const char *fmt, va_list args)
 {
-    char room[LOG_LINE_MAX];
+    char room[MESSAGE_MAX + LOG_LINE_MAX];
     struct build b = build_in_room(room, sizeof room);
-    build_vfmt(&b, fmt, args);
+    int n = vsnprintf(room, MESSAGE_MAX, fmt, args);
+    b.n = n < 0 ? 0 : min_of((size_t) n, (size_t) MESSAGE_MAX - 1);
     put_place(cf, &b);
     log_at(log_main, level, NULL, 0, "%.*s", TEXT_ARG(build_done(&b)));
 }
@@ -100,13 +104,12 @@ void conf_warn_once(struct conf *cf, const char *key, const char *fmt, ...)
 
 conf_result conf_say(struct conf *cf, const char *fmt, ...)
 {
-    struct build b = build_in_pool(cf->pool, 0, LOG_LINE_MAX);
+    char room[MESSAGE_MAX];
     va_list args;
     va_start(args, fmt);
-    build_vfmt(&b, fmt, args);
+    vsnprintf(room, sizeof room, fmt, args);
     va_end(args);
-    build_char(&b, 0);
-    return build_ok(&b) ? b.p : "is wrong";
+    return pool_cstr(cf->pool, text_c(room));
 }
 
 void conf_fail(struct conf *cf, conf_result why)

@@ -223,6 +223,18 @@ static void test_errors(void)
     refused("http { types { a b;", "unexpected end of file, expecting \"}\" in test.conf:1");
 }
 
+static void test_long_message(void)
+{
+    char text[4100], x[3001];
+    memset(x, 'x', sizeof x);
+    x[3000] = 0;
+    snprintf(text, sizeof text, "http { flag %s; }", x);
+    refused(text, "xxx in test.conf:1");
+    snprintf(text, sizeof text, "http { %s; }", x);
+    refused(text, "unknown directive \"xxx");
+    refused(text, "xxx in test.conf:1");
+}
+
 static void test_blocks(void)
 {
     struct conf *cf;
@@ -313,6 +325,7 @@ int main(void)
     test_defaults();
     test_inheritance();
     test_errors();
+    test_long_message();
     test_blocks();
     test_no_effect();
     test_globals();
