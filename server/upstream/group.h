@@ -43,7 +43,6 @@ struct peer_state {
 struct group_state {
     struct shm_lock  lock;
     uint32_t         pad;
-    _Atomic uint64_t cursor;          /* equal weights: the next in turn */
     _Atomic uint64_t version;         /* of the set of peers, when it changes at run time */
 };
 
@@ -68,7 +67,6 @@ struct group {
     enum eval_kind        kind;
     struct text           name;         /* of the block, or "host:port" */
     bool                  implicit;     /* made from an address, not by a block */
-    bool                  equal;        /* all weights are the same */
     uint32_t              count;        /* peers in all; the first `primary` are not backups */
     uint32_t              primary;
     uint32_t              usable;       /* not marked down: the bound of tries */
@@ -116,7 +114,8 @@ struct group *group_of_address(struct pool *pool, const struct addr *a, struct t
 /* In order of the configuration. */
 struct group *groups_first(const struct groups *gs);
 
-/* Marks for group_state->lock: true always; what a dead holder left half done is mended. */
+/* The lock of what the balancing algorithm keeps in shared memory; what a dead holder left half done is mended. A group of one
+ * peer has none. */
 void group_lock(struct group *g);
 void group_unlock(struct group *g);
 

@@ -1,7 +1,7 @@
 /*
  * relay: bytes both ways between two conns (Upgrade, CONNECT, TCP) with bounded memory: one chunk a direction, and no reading
- * on while it is not sent. The end of one direction is passed on as a shutdown; both ended, an error, or nothing moved for
- * timeout_ms: done. Takes over the conns' handlers and timers; the conns stay their owner's.
+ * on while it is not sent. The end of one direction is the end of all, or with half_close is passed on as a shutdown;
+ * an error, or nothing moved for timeout_ms: done. Takes over the conns' handlers and timers; the conns stay their owner's.
  */
 #ifndef UPSTREAM_RELAY_H
 #define UPSTREAM_RELAY_H
@@ -28,6 +28,7 @@ struct relay {
     struct conn     *fault;
     void           (*done)(struct relay *r, enum relay_end how);
     void            *arg;
+    bool             half_close;       /* set after relay_start by who wants it */
     bool             over;
 };
 

@@ -1,0 +1,109 @@
+#include "upstream/relay.h"
+
+static void run(struct relay *r);
+
+void relay_end(struct relay *r)
+{
+    NEED(r, RELAY_MAGIC);
+    if (r->over) return;
+    r->over = true;
+    chain_clear(&r->out.held);
+    chain_clear(&r->back.held);
+    chunk_drop(&r->out.chunk);
+    chunk_drop(&r->back.chunk);
+}
+
+static void finish(struct relay *r, enum relay_end how, struct conn *fault)
+{
+    if (r->over) return;
+    relay_end(r);
+    r->fault = fault;
+    r->done(r, how);
+}
+
+static void ready(struct conn *c, unsigned what)
+{
+    struct relay *r = c->owner;
+    NEED(r, RELAY_MAGIC);
+    if (r->over) return;
+    if (what & CONN_TIMEOUT) finish(r, RELAY_TIMEOUT, NULL);
+    else run(r);
+}
+
+/* Sends what is held. False: the other end is broken. */
+static bool pass_on(struct relay_way *w)
+{
+    if (chain_empty(&w->held)) return true;
+    struct io_done done = conn_send(w->to, &w->held, 0);
+    w->bytes += done.n;
+    return done.how != IO_ERROR;
+}
+
+/* One read into a chunk that nothing holds any more. False: the connection is broken. */
+static bool take_in(struct relay_way *w, bool *moved_out)
+{
+    if (w->chunk && (w->chunk->refs > 1 || w->chunk->size < w->size)) chunk_drop(&w->chunk);
+    if (!w->chunk) w->chunk = chunk_open(w->size);
+    struct io_done done = conn_recv(w->from, w->chunk->data, w->chunk->size);
+    if (done.how == IO_ERROR) return false;
+    if (done.how == IO_EOF) w->eof = true;
+    if (done.how != IO_OK || !done.n) return true;
+    *moved_out = true;
+    chain_add_chunk(&w->held, w->chunk, w->chunk->data, done.n);
+    if (done.n == w->chunk->size && w->size < CHUNK_LARGE) w->size = CHUNK_LARGE;
+    else if (done.n < CHUNK_USUAL) w->size = CHUNK_USUAL;
+    return true;
+}
+
+/* Moves one direction as far as it goes; the conn at fault, or NULL. */
+static struct conn *move_way(struct relay_way *w, bool half_close, bool *moved_out)
+{
+    if (!pass_on(w)) return w->to;
+    for (int turns = 0; chain_empty(&w->held) && !w->eof && w->from->readable; turns++) {
+        if (turns == 16) {       /* others wait as well */
+            conn_wake(w->from, CONN_READ);
+            break;
+        }
+        if (!take_in(w, moved_out)) return w->from;
+        if (!pass_on(w)) return w->to;
+    }
+    if (w->eof && chain_empty(&w->held) && !w->shut) {
+        w->shut = true;
+        if (half_close) conn_shutdown(w->to);
+    }
+    if (chain_empty(&w->held)) chunk_drop(&w->chunk);
+    return NULL;
+}
+
+static void run(struct relay *r)
+{
+    bool moved = false;
+    uint64_t before = r->out.bytes + r->back.bytes;
+    struct conn *fault = move_way(&r->out, r->half_close, &moved);
+    if (!fault) fault = move_way(&r->back, r->half_close, &moved);
+    if (fault) finish(r, RELAY_ERROR, fault);
+    else if (r->half_close ? r->out.shut && r->back.shut : r->out.shut || r->back.shut) finish(r, RELAY_CLOSED, NULL);
+    else if (moved || before != r->out.bytes + r->back.bytes) timer_set(&r->out.from->timer, r->timeout_ms);
+}
+
+static void own(struct conn *c, struct relay *r)
+{
+    timer_stop(&c->timer);
+    c->owner = r;
+    c->ready = ready;
+    conn_set_nodelay(c, true);
+    conn_wake(c, CONN_READ | CONN_WRITE);
+}
+
+void relay_start(struct relay *r, struct conn *a, struct conn *b, struct chain *early_out, struct chain *early_back, uint64_t timeout_ms,
+                 void (*done)(struct relay *r, enum relay_end how), void *arg)
+{
+    *r = (struct relay) { .magic = RELAY_MAGIC, .timeout_ms = timeout_ms, .done = done, .arg = arg };
+    r->out = (struct relay_way) { .from = a, .to = b, .size = CHUNK_USUAL };
+    r->back = (struct relay_way) { .from = b, .to = a, .size = CHUNK_USUAL };
+    if (early_out) chain_move(&r->out.held, early_out);
+    if (early_back) chain_move(&r->back.held, early_back);
+    own(a, r);
+    own(b, r);
+    timer_set(&a->timer, timeout_ms);
+}
