@@ -133,12 +133,17 @@ static struct tls *begin(struct conn *c, struct tls_context *x, tls_done *done, 
     return t;
 }
 
-void tls_accept(struct conn *c, struct tls_context *x, tls_done *done)
+void tls_accept(struct conn *c, struct tls_context *x, struct text first, tls_done *done)
 {
     struct tls *t = begin(c, x, done, "SSL handshaking");
     ASSERT(x->server);
     SSL_set_accept_state(t->ssl);
-    if (c->wire) step(c, t);
+    if (first.n) {
+        t->given = chunk_open(first.n);
+        t->given_n = (unsigned) first.n;
+        memcpy(t->given->data, first.p, first.n);
+    }
+    if (c->wire || first.n) step(c, t);
 }
 
 static void resume(SSL *ssl, struct text der)

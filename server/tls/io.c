@@ -16,7 +16,7 @@ static struct tls *session_of(struct conn *c)
 void tls_settle(struct conn *c)
 {
     struct tls *t = c->layer;
-    c->readable = c->wire || t->eof || t->plain || SSL_has_pending(t->ssl);
+    c->readable = c->wire || t->eof || t->given || SSL_has_pending(t->ssl);
 }
 
 /* ---- failing ---- */
@@ -226,6 +226,7 @@ static void end_tls(struct conn *c)
     if (t->ready) SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);    /* the session stays good */
     SSL_set_app_data(t->ssl, NULL);
     chunk_drop(&t->unsent);
+    chunk_drop(&t->given);
     free(t->verify);
     t->verify = NULL;
     c->layer = NULL;

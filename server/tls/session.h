@@ -30,6 +30,8 @@ struct tls {
     SSL                *ssl;
     struct tls_context *context;               /* that the server name chose */
     struct tls_context *first;                 /* it began with: caches and tickets are this one's, as OpenSSL has it */
+    unsigned            given_at, given_n;
+    struct chunk       *given;                 /* bytes that the owner read before us */
     struct chunk       *unsent;                /* records that the kernel refused; or, before the handshake, what a plain client said */
     void              (*owner_ready)(struct conn *c, unsigned what);   /* during the handshake */
     tls_done           *done;

@@ -89,8 +89,9 @@ enum tls_outcome {
 typedef void tls_done(struct conn *c, enum tls_outcome outcome, struct text said);
 
 /* Begins the handshake of an accepted, plain conn. Until done is called (perhaps before this returns) c->ready is ours, but
- * for CONN_TIMEOUT, which the owner is told: the time is its own to limit. */
-void tls_accept(struct conn *c, struct tls_context *x, tls_done *done);
+ * for CONN_TIMEOUT, which the owner is told: the time is its own to limit. first: bytes that the owner has read already (they
+ * came along with a PROXY header); copied. */
+void tls_accept(struct conn *c, struct tls_context *x, struct text first, tls_done *done);
 
 struct tls_target {
     struct text name;        /* server name to send; empty: none */

@@ -103,10 +103,21 @@ static bool looks_plain(struct tls *t, const char *p, size_t n)
     t->begun = true;
     if (p[0] == 22) return false;
     t->plain = true;
-    t->unsent = chunk_open(n);
-    t->unsent_n = (unsigned) n;
+    t->unsent = chunk_open(n + t->given_n);
+    t->unsent_n = (unsigned) n + t->given_n;
     memcpy(t->unsent->data, p, n);
+    if (t->given_n) memcpy(t->unsent->data + n, t->given->data + t->given_at, t->given_n);
     return true;
+}
+
+static size_t read_given(struct tls *t, char *p, size_t size)
+{
+    unsigned n = (unsigned) min_of((size_t) t->given_n, size);
+    memcpy(p, t->given->data + t->given_at, n);
+    t->given_at += n;
+    t->given_n -= n;
+    if (t->given_n == 0) chunk_drop(&t->given);
+    return n;
 }
 
 static int read_wire(BIO *b, char *p, size_t size, size_t *n_out)
@@ -114,6 +125,12 @@ static int read_wire(BIO *b, char *p, size_t size, size_t *n_out)
     struct conn *c = BIO_get_data(b);
     struct tls *t = c->layer;
     BIO_clear_retry_flags(b);
+    if (t->given) {
+        size_t n = read_given(t, p, size);
+        if (looks_plain(t, p, n)) return 0;
+        *n_out = n;
+        return 1;
+    }
     if (!c->wire) {
         BIO_set_retry_read(b);
         return 0;

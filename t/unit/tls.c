@@ -114,10 +114,11 @@ static void close_pair(void)
 #define until(check) ({ unsigned left_ = 2000; while (!(check) && left_--) loop_turn(10); (check); })
 
 static const struct tls_target nobody;
+static const struct text nothing;
 
 static bool shake(struct tls_context *sx, struct tls_context *cx, const struct tls_target *to)
 {
-    tls_accept(server.c, sx, over);
+    tls_accept(server.c, sx, nothing, over);
     tls_connect(client.c, cx, to ? to : &nobody, over);
     until(server.ended && client.ended);
     return server.ended && server.outcome == TLS_READY && client.ended && client.outcome == TLS_READY;
@@ -358,21 +359,36 @@ static void test_hostile(void)
     contexts[0] = server_context(&one, (struct tls_settings) { .protocols = 0 });
     struct tls_context *cx = client_context((struct tls_settings) { .protocols = 0 });
     open_pair(0);
-    tls_accept(server.c, contexts[0], over);
+    tls_accept(server.c, contexts[0], nothing, over);
     put_bytes(client.c->fd, T("GET / HTTP/1.1\r\n\r\n"));
     ok(until(server.ended) && server.outcome == TLS_PLAIN, "speaks plainly");
     is_text(server.said, "GET / HTTP/1.1\r\n\r\n", "what it said");
     ok(server.c->ops == &conn_plain && server.c->layer == NULL && server.c->ready == note, "the conn is plain again");
     close_pair();
 
+    /* bytes that came along with a PROXY header */
     open_pair(0);
-    tls_accept(server.c, contexts[0], over);
+    tls_accept(server.c, contexts[0], T("GET / HTTP"), over);
+    ok(server.ended && server.outcome == TLS_PLAIN, "speaks plainly, at once");
+    is_text(server.said, "GET / HTTP", "in bytes that the owner had read");
+    close_pair();
+
+    open_pair(0);
+    char first[100];
+    tls_connect(client.c, cx, &nobody, over);
+    ssize_t first_n = read(server.c->fd, first, sizeof(first));
+    tls_accept(server.c, contexts[0], text_of(first, (size_t) first_n), over);
+    ok(until(server.ended && client.ended) && server.outcome == TLS_READY, "the first %d bytes were read by the owner", (int) first_n);
+    close_pair();
+
+    open_pair(0);
+    tls_accept(server.c, contexts[0], nothing, over);
     put_bytes(client.c->fd, T("\26\3\1\0\5garbage"));
     ok(until(server.ended) && server.outcome == TLS_FAILED, "garbage");
     close_pair();
 
     open_pair(0);
-    tls_accept(server.c, contexts[0], over);
+    tls_accept(server.c, contexts[0], nothing, over);
     put_bytes(client.c->fd, T("\26\3\1"));
     loop_turn(0);
     ok(!server.ended, "a part of a header: waits");
@@ -381,7 +397,7 @@ static void test_hostile(void)
     close_pair();
 
     open_pair(0);
-    tls_accept(server.c, contexts[0], over);
+    tls_accept(server.c, contexts[0], nothing, over);
     conn_close(&client.c);
     ok(until(server.ended) && server.outcome == TLS_FAILED, "closed before it said a thing");
     close_pair();
@@ -391,7 +407,7 @@ static void test_hostile(void)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, a) != 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, b) != 0) abort();
     open_side(&server, a[0]);
     open_side(&client, b[0]);
-    tls_accept(server.c, contexts[0], over);
+    tls_accept(server.c, contexts[0], nothing, over);
     tls_connect(client.c, cx, &nobody, over);
     char byte;
     for (unsigned i = 0; i < 20000 && !(server.ended && client.ended); i++) {
