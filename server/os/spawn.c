@@ -28,6 +28,13 @@ static void note(int number, siginfo_t *info, void *context)
     errno = err;
 }
 
+static void unblock(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 bool signals_open(const int *numbers, size_t count)
 {
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), old = signals_fd;
@@ -44,7 +51,24 @@ bool signals_open(const int *numbers, size_t count)
         sigaction(numbers[i], &act, NULL);
     }
     signal(SIGPIPE, SIG_IGN);
+    unblock();
     return true;
+}
+
+pid_t signals_fork(void)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid != 0) sigprocmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
+void signals_default(void)
+{
+    for (int i = 1; i < NSIG; i++) signal(i, SIG_DFL);
+    unblock();
 }
 
 bool signals_take(int number, pid_t *sender_out)
@@ -66,6 +90,7 @@ void signals_drain(void)
 extern char **environ;
 static char *title_room;
 static size_t title_size;
+__attribute__((used)) static char **first_environ;         /* what getenv's callers may still point to when environ is another one */
 
 static char **copy_strings(char **from, size_t n)
 {
@@ -83,7 +108,7 @@ char **title_open(int argc, char **argv)
     for (int i = 0; i < argc; i++) if (end == NULL || argv[i] == end) end = argv[i] + strlen(argv[i]) + 1;
     size_t n = 0;
     for (; environ[n]; n++) if (environ[n] == end) end = environ[n] + strlen(environ[n]) + 1;
-    environ = copy_strings(environ, n);
+    environ = first_environ = copy_strings(environ, n);
     title_room = argv[0];
     title_size = end ? (size_t) (end - argv[0]) : 0;
     return copy_strings(argv, (size_t) argc);

@@ -14,6 +14,10 @@ bool signals_open(const int *numbers, size_t count);
 extern int signals_fd;
 /* True when this signal was noted since it was last asked; *sender_out (may be NULL) is a pid or 0. */
 bool signals_take(int number, pid_t *sender_out);
+/* fork(). The child has all signals blocked, so that none is met by its parent's handlers: until it calls signals_open, or
+ * signals_default when it goes on to be another program. */
+pid_t signals_fork(void);
+void  signals_default(void);
 /* Empties signals_fd; before the signals are asked for. */
 void signals_drain(void);
 

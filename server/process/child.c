@@ -34,7 +34,7 @@ struct child *child_start(enum child_kind kind, unsigned slot, struct cycle *c, 
         log_at(log_main, L_ALERT, NULL, errno, "socketpair() failed while spawning \"%s\"", child_name(kind));
         return NULL;
     }
-    pid_t pid = fork();
+    pid_t pid = signals_fork();
     if (pid == 0) {
         close(pair[0]);
         child_channel = pair[1];

@@ -1,5 +1,6 @@
 #include "process/inherit.h"
 #include "os/file.h"
+#include "os/spawn.h"
 #include "process/core_conf.h"
 #include "process/listen.h"
 #include "process/options.h"
@@ -150,6 +151,7 @@ void inherit_exec(struct cycle *c)
     keep(&l, "NOTIFY_SOCKET");
     push(&l, (char *) (uintptr_t) pool_printf(p, "WEIR_INHERIT=%d", fd).p);
     push(&l, NULL);
+    signals_default();
     execve(path, c->options->argv, l.v);
     log_at(log_main, L_ALERT, NULL, errno, "execve() failed while executing new binary process \"%s\"", path);
     pool_close(&p);

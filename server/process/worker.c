@@ -218,10 +218,10 @@ static void begin(struct cycle *c, unsigned slot, enum process_kind kind, const 
     static const int heard[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGWINCH };
     process_kind = kind;
     process_slot = slot;
-    if (!signals_open(heard, countof(heard))) exit(2);
     signal(SIGHUP, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
+    if (!signals_open(heard, countof(heard))) exit(2);
     title_set(title);
     inherit_set_environment(c);
     become(c, slot);
