@@ -103,6 +103,12 @@ static void lock_cache(struct tls_cache *k)
     if (!shm_lock(&k->lock)) mend(k);
 }
 
+struct shm_lock *tls_cache_lock(struct tls_cache *k)
+{
+    NEED(k, CACHE_MAGIC);
+    return &k->lock;
+}
+
 static struct saved *make_room(struct tls_cache *k, size_t size)
 {
     while (k->oldest && k->oldest->until <= (uint64_t) clock_now.wall) drop(k, k->oldest);

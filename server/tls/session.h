@@ -76,6 +76,7 @@ bool tls_credential_dhparam(SSL_CTX *ctx, const struct tls_settings *s, const st
 /* ---- cache.c, ticket.c: OpenSSL's callbacks ---- */
 
 void tls_cache_attach(SSL_CTX *ctx);
+struct shm_lock *tls_cache_lock(struct tls_cache *cache);     /* for tests of a holder's death */
 void tls_ticket_attach(SSL_CTX *ctx);
 
 #endif

@@ -1,5 +1,6 @@
 /* sessions over socket pairs: both sides in one loop, with certificates made here. */
 #include "tls/tls.h"
+#include "tls/session.h"
 #include "t/unit/tap.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 static struct log quiet = { NULL, L_STDERR };
 static struct pool *pool;
@@ -515,6 +517,14 @@ static void test_full_cache(void)
     struct tls_cache_figures f = tls_cache_figures(s.cache);
     ok(f.stored == 300 && f.evicted > 0 && f.now == 300 - f.evicted, "full: the oldest went, %u are kept", f.now);
     ok(again(contexts[0], cx), "the newest is found");
+    pid_t child = fork();
+    if (child == 0) {
+        shm_lock(tls_cache_lock(s.cache));
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    ok(again(contexts[0], cx), "a holder of the lock died: mended");
+    is_int(tls_cache_figures(s.cache).now, f.now, "nothing is lost");
     clock_fake(clock_now.ms + 400000, clock_now.wall_ms + 400000);
     ok(!again(contexts[0], cx), "not after its time");
     clock_real();
