@@ -252,10 +252,29 @@ static enum h1_result scan_field_name(struct h1_parse *p, const char *buf, size_
     return H1_DONE;
 }
 
+static inline bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+/* The usual line, all of it there, nothing odd about it. False: not so, and nothing is changed. */
+static bool take_plain_field(struct h1_parse *p, const char *buf, size_t len, struct field *out)
+{
+    const char *line = buf + p->line, *end = buf + len, *colon = scan_name(line, end);
+    if (end - colon < 2 || *colon != ':' || colon == line) return false;
+    const char *from = colon + 1 + (colon[1] == ' '), *stop = scan_value(from, end);
+    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n') return false;
+    out->name = text_of(line, (size_t) (colon - line));
+    out->value = text_of(from, (size_t) (stop - from));
+    if (unlikely(from < stop && (is_blank(from[0]) || is_blank(stop[-1])))) out->value = text_trim(out->value);
+    out->id = field_lookup(out->name);
+    out->bad_name = out->has_underscore = false;
+    p->line = p->at = (size_t) (stop + 2 - buf);
+    return true;
+}
+
 enum h1_result h1_field(struct h1_parse *p, const char *buf, size_t len, struct field *out)
 {
     enum h1_result got;
     size_t after;
+    if (p->at == p->line && take_plain_field(p, buf, len, out)) return H1_FIELD;
     if (p->mark == 0 && (got = scan_field_name(p, buf, len)) != H1_DONE) return got;
     if ((got = scan_text(p, buf, len)) != H1_DONE) return got;
     if ((got = end_line(p, buf, len, p->at, &after)) != H1_DONE) return got;

@@ -211,10 +211,16 @@ void uri_unescape(struct build *b, struct text t)
 
 /* ---- hosts ---- */
 
-/* RFC 3986 3.2.2 reg-name, and bytes above 126, which nginx lets through. */
-static bool is_host_char(unsigned char c)
+enum { HOST_BAD = 1, HOST_CAPITAL = 2, HOST_DOT = 4 };
+static uint8_t host_class[256];
+
+/* RFC 3986 3.2.2 reg-name, and bytes above 127, which nginx lets through. */
+__attribute__((constructor)) static void fill_host_class(void)
 {
-    return c > 0x20 && c != 0x7f && (c > 0x7f || memchr("\"#/<>?@[\\]^`{|}", c, 15) == NULL);
+    for (unsigned c = 0; c <= ' '; c++) host_class[c] = HOST_BAD;
+    for (const char *c = "\"#/<>?@[\\]^`{|}\x7f"; *c; c++) host_class[(unsigned char) *c] = HOST_BAD;
+    for (unsigned c = 'A'; c <= 'Z'; c++) host_class[c] = HOST_CAPITAL;
+    host_class['.'] = HOST_DOT;
 }
 
 /* Length of the name part, brackets included; 0: none there or not valid. */
@@ -233,9 +239,10 @@ static size_t host_length(struct text t, bool *is_ipv6_out, bool *capitals_out)
         return colon && i < t.n ? i + 1 : 0;
     }
     for (; i < t.n && t.p[i] != ':'; i++) {
-        if (!is_host_char((unsigned char) t.p[i])) return 0;
-        if (i && t.p[i] == '.' && t.p[i - 1] == '.') return 0;
-        *capitals_out |= (unsigned char) (t.p[i] - 'A') < 26;
+        unsigned class = host_class[(unsigned char) t.p[i]];
+        if (likely(class == 0)) continue;
+        if (class == HOST_BAD || (class == HOST_DOT && i && t.p[i - 1] == '.')) return 0;
+        *capitals_out |= class == HOST_CAPITAL;
     }
     return i;
 }
