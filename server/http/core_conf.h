@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "eval/template.h"
 #include "http/request.h"
+#include "http/temp.h"
 
 enum { LINGERING_OFF, LINGERING_ON, LINGERING_ALWAYS };
 enum { SATISFY_ALL, SATISFY_ANY };
@@ -17,21 +18,15 @@ enum { SINCE_OFF, SINCE_EXACT, SINCE_BEFORE };                       /* if_modif
 enum { KEEPALIVE_NONE = 1, KEEPALIVE_MSIE6 = 2, KEEPALIVE_SAFARI = 4 }; /* keepalive_disable */
 enum { BODY_FILE_OFF, BODY_FILE_ON, BODY_FILE_CLEAN };               /* client_body_in_file_only */
 
-/* root or alias: a constant path, or a template. path is full and ends with NUL; no "/" at the end for root. */
-struct http_root { struct text path; struct template *dynamic; bool alias; };
+/* root or alias: a constant path, or a template. path is full and ends with NUL; no "/" at the end for root. alias_of: the
+ * location whose name an alias replaces. */
+struct http_root { struct text path; struct template *dynamic; struct location *alias_of; };
 
 /* keepalive_timeout: header_ms is told in "Keep-Alive: timeout=" when not 0. */
 struct http_keepalive { uint64_t ms, header_ms; };
 
-/* A folder for temporary files and its levels: "/path 1 2" gives /path/7/45/00000123457. */
-struct http_temp_path { struct text path; uint8_t level[3]; };
-
 struct error_page { int status; int answer; /* -1: as it was, 0: of the page's own answer, else this */ struct template *uri; struct text args; bool has_args; };
 struct error_pages { struct error_page *v; size_t n, cap; };
-
-/* try_files: the last one is the uri or "=code". */
-struct try_file { struct template *path; bool folder; };
-struct try_files { struct try_file *v; size_t n, cap; int code; };
 
 struct http_core_conf {
     /* reading requests */
@@ -41,12 +36,11 @@ struct http_core_conf {
     int64_t                max_headers;
     flag                   ignore_invalid_headers, underscores_in_headers, merge_slashes;
     /* request bodies */
-    flag                   client_body_in_single_buffer;
     int                    client_body_in_file_only;
     bytes                  client_max_body_size;           /* 0: no limit */
     bytes                  client_body_buffer_size;
     span                   client_body_timeout;
-    struct http_temp_path  client_body_temp_path;
+    struct temp_path       client_body_temp_path;
     /* connections */
     struct http_keepalive  keepalive_timeout;
     span                   keepalive_min_timeout, keepalive_time;
@@ -55,7 +49,7 @@ struct http_core_conf {
     int                    lingering_close;
     span                   lingering_time, lingering_timeout;
     span                   send_timeout;
-    flag                   reset_timedout_connection, tcp_nodelay, tcp_nopush;
+    flag                   reset_timedout_connection, tcp_nodelay;
     flag                   chunked_transfer_encoding;
     /* answers */
     flag                   absolute_redirect, server_name_in_redirect, port_in_redirect;
@@ -63,17 +57,14 @@ struct http_core_conf {
     int                    server_tokens;
     int                    satisfy;
     int                    if_modified_since;
-    int64_t                max_ranges;                      /* -1: no limit */
+    int64_t                max_ranges;
     struct text            default_type;
     struct table          *types;                           /* extension (lower case) to struct text *; NULL: the built-in three */
     struct error_pages     error_pages;
-    struct try_files       try_files;
     /* files */
     struct http_root       root;
     flag                   sendfile;
     bytes                  sendfile_max_chunk;
-    bytes                  postpone_output;
-    bufs                   output_buffers;
 };
 
 extern struct module http_core_module;

@@ -20,11 +20,16 @@ struct reqbody {
     bool                    complete;    /* FINAL was seen */
     bool                    whole;       /* in parts: readable from chain, as often as wanted */
     bool                    broken;
+    int                     status;      /* why it is broken: 400, 408, 413, 500; 0: the client is gone */
     struct chain            chain;       /* whole: memory links, then the temporary file */
     struct chain_file      *file;        /* or NULL */
     struct text             file_name;   /* or empty */
     const struct body_sink *sink;        /* streaming */
     void                   *sink_arg;
+    /* private */
+    enum { REQBODY_NOT_YET, REQBODY_WHOLE, REQBODY_STREAM, REQBODY_DISCARD } way;
+    bool                    waited_for;
+    struct chain            memory;      /* whole: not yet in the file */
 };
 
 /* No body at all is expected (then whole and complete from the start)? */
@@ -39,6 +44,8 @@ void reqbody_take(struct request *r, struct chain *in, enum body_end end);
 /* How many bytes the reader may take in now. */
 size_t reqbody_room(struct request *r);
 void reqbody_discard(struct request *r);
+/* Discards it unless somebody reads it (from response_head). */
+void reqbody_discard_unwanted(struct request *r);
 void reqbody_end(struct request *r);   /* from request_close */
 
 #endif

@@ -61,6 +61,7 @@ struct response {
     time_t        modified;            /* Last-Modified; -1: none */
     struct text   etag;                /* with its quotes; empty: none */
     struct text   location;            /* of redirects, as to be made absolute; empty: none */
+    bool          location_made;       /* location was made absolute here: it stands where nginx puts it then */
     bool          head_sent;           /* handed to the protocol */
     bool          no_body;             /* HEAD, 204, 304: nothing may follow the head */
     bool          accept_ranges;       /* ranges may be cut from this body */
@@ -92,9 +93,10 @@ struct request {
                            uri_changed,    /* rewrite: find the location anew */
                            has_args, quoted_uri, plus_in_uri, complex_uri,
                            valid_target,   /* target still says what uri and args say: neither was changed */
+                           valid_location, /* uri still fits the location: an alias may be used */
+                           add_uri_to_alias,
                            closing, resumed, granted,
-                           error_page_done, expect_tested,
-                           ignore_abort;   /* a client that leaves does not end this request (proxy_ignore_client_abort) */
+                           error_page_done, expect_tested;
     uint8_t                uri_changes;    /* left, of 10 */
     uint8_t                subrequests;    /* depth left */
     int                    access_status;  /* satisfy any: what was refused so far */
@@ -161,8 +163,11 @@ void **request_context(struct request *r, const struct module *m);
 static inline struct field *request_field(const struct request *r, enum field_id id) { return r->in_at[id] ? &r->in.v[r->in_at[id] - 1] : NULL; }
 static inline struct text request_value(const struct request *r, enum field_id id) { return r->in_at[id] ? r->in.v[r->in_at[id] - 1].value : (struct text) { NULL, 0 }; }
 
-/* A new request in its first step, on a connection; its fields are then filled by the protocol. Never NULL. */
-struct request *request_open(struct conn *c, const struct protocol *proto, void *stream);
+/* A new request, on a connection, of the address's default server as long as nothing else is known; its fields are then
+ * filled by the protocol. Never NULL. */
+struct request *request_open(struct conn *c, const struct protocol *proto, void *stream, struct vhost *v);
+/* The server that its host belongs to: changes vhost, location and values. */
+void request_set_vhost(struct request *r, struct vhost *v);
 /* The head is complete and sane: runs the steps until it waits or is over. */
 void request_run(struct request *r);
 /* From whoever the handler waited for. Runs on at the same handler. Harmless when r does not wait. */

@@ -36,8 +36,8 @@ struct http {
 /* At the end of reading: the hooks and filters of all modules. False after a log line. */
 bool steps_build(struct conf *cf, struct http *h);
 bool filters_build(struct conf *cf, struct http *h);
-/* Calls fn for every http_part of every module. */
-void http_parts_each(void (*fn)(const struct http_part *p, const struct module *m, void *arg), void *arg);
+/* Calls fn for every http_part of every module, in the order of modules. */
+void steps_parts_each(void (*fn)(const struct http_part *p, const struct module *m, void *arg), void *arg);
 
 /* Runs r from where it is until it waits or is over (request.c). */
 void steps_run(struct request *r, struct verdict v);

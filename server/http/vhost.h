@@ -10,6 +10,9 @@
 
 struct http;           /* the http block: steps.h */
 
+/* A server_name: lower case, or a regex. */
+struct vhost_name { struct text text; struct regex *regex; };
+
 struct vhost {
     unsigned           magic;
     bool               listens;          /* a listen directive was seen */
@@ -19,7 +22,7 @@ struct vhost {
     struct locations  *locations;
     struct location   *self;             /* the values outside all locations; kind LOCATION_NONAME */
     struct text        name;             /* $server_name: the first server_name, without its "." ; empty: none */
-    struct text       *names;            /* all, as given, while reading */
+    struct vhost_name *names;            /* all, while reading */
     size_t             name_count, name_cap;
 };
 
@@ -28,12 +31,17 @@ struct vhost_addr {
     struct addr        addr;
     struct vhost      *fallback;         /* default_server, or the first */
     struct names      *names;            /* NULL: fallback takes all */
+    struct vhost      *nameless;         /* for requests without a host */
     bool               proxy_protocol;
 };
 
 /* The owner of a listener: the addresses that its socket serves. More than one when specific addresses stand beside
  * a wildcard of the same port; then the connection's own address tells which. */
 struct vhost_port { struct vhost_addr **v; size_t n; };
+
+/* The parsers of "server" (the whole block) and of "server_name". */
+conf_result vhost_read(struct conf *cf, struct http *h);
+conf_result vhost_read_names(struct conf *cf, struct vhost *v);
 
 /* Which address c came to. */
 struct vhost_addr *vhost_addr_of(struct conn *c);

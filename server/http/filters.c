@@ -1,0 +1,44 @@
+/* filters: the one ordered list of what a response passes through, nearest the source first. */
+#include "http/steps.h"
+
+static const char *const order[] = {
+    "not_modified",     /* 304 and 412 */
+    "mirror", "slice", "copy", "postpone", "ssi", "sub", "addition", "charset", "userid", "gunzip", "brotli", "zstd", "gzip",
+    "headers",          /* add_header, expires: before ranges, so that a 206 has them too */
+    "range",            /* cuts what is left */
+    "limit_rate",
+    NULL
+};
+
+static size_t place(const char *name)
+{
+    size_t i = 0;
+    while (order[i] && strcmp(order[i], name)) i++;
+    return i;
+}
+
+struct taking { struct conf *cf; struct http *h; size_t cap; bool bad; };
+
+static void take(const struct http_part *p, const struct module *m, void *arg)
+{
+    struct taking *t = arg;
+    struct http *h = t->h;
+    for (const struct filter *const *f = p->filters; f && *f; f++) {
+        if (!order[place((*f)->name)]) {
+            log_at(log_main, L_ALERT, NULL, 0, "filter \"%s\" of module %s has no place in the order", (*f)->name, m->name);
+            t->bad = true;
+            continue;
+        }
+        if (h->filter_count == t->cap) h->filters = pool_grow(t->cf->pool, h->filters, h->filter_count, &t->cap, sizeof *h->filters);
+        size_t at = h->filter_count++;
+        for (; at && place(h->filters[at - 1]->name) > place((*f)->name); at--) h->filters[at] = h->filters[at - 1];
+        h->filters[at] = *f;
+    }
+}
+
+bool filters_build(struct conf *cf, struct http *h)
+{
+    struct taking t = { .cf = cf, .h = h };
+    steps_parts_each(take, &t);
+    return !t.bad;
+}

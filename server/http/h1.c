@@ -1,0 +1,418 @@
+#include "http/h1.h"
+#include "http/h1_conn.h"
+#include "process/cycle.h"
+#include <errno.h>
+
+/* state → states that may follow */
+static const uint8_t legal[] = {
+    [H1_IDLE]    = 1 << H1_HEAD | 1 << H1_OVER,
+    [H1_HEAD]    = 1 << H1_SERVING | 1 << H1_OVER,
+    [H1_SERVING] = 1 << H1_IDLE | 1 << H1_LINGER | 1 << H1_TUNNEL | 1 << H1_OVER,
+    [H1_LINGER]  = 1 << H1_OVER,
+    [H1_TUNNEL]  = 1 << H1_OVER,
+};
+
+void h1_set_state(struct h1 *h, enum h1_state s)
+{
+    ASSERT(h->state < countof(legal) && legal[h->state] & 1 << s);
+    h->state = s;
+}
+
+static struct http_core_conf *core_of(const struct h1 *h)
+{
+    return h->r ? http_core(h->r) : conf_values(h->at->fallback->block, &http_core_module);
+}
+
+/* ---- the end ---- */
+
+static void free_h1(void *p)
+{
+    free(p);
+}
+
+static void end(struct h1 *h)
+{
+    ASSERT(!h->r);
+    h1_set_state(h, H1_OVER);
+    chunk_drop(&h->in);
+    chain_clear(&h->out);
+    timer_end(&h->write_timer);
+    task_cancel(&h->task);
+    if (h->reset) conn_reset(&h->conn);
+    else conn_close(&h->conn);
+    free(h->proxy);
+    h->magic = 0;
+    loop_free_later(free_h1, h);
+}
+
+/* ---- after a request ---- */
+
+static void take(struct h1 *h);
+
+static void wait_for_request(struct h1 *h)
+{
+    const struct http_core_conf *core = conf_values(h->at->fallback->block, &http_core_module);
+    uint64_t ms = h->requests ? h->keep_ms : core->client_header_timeout.ms;
+    chunk_drop(&h->in);
+    h->from = h->to = 0;
+    h->size = CHUNK_SMALL;
+    h->conn->about.doing = h->requests ? "keepalive" : "waiting for request";
+    timer_set(&h->conn->timer, ms);
+    conn_set_idle(h->conn, true);
+}
+
+static void linger(struct h1 *h, const struct http_core_conf *core)
+{
+    h1_set_state(h, H1_LINGER);
+    h->linger_until = clock_now.ms + core->lingering_time.ms;
+    h->linger_ms = (uint32_t) min_of(core->lingering_timeout.ms, (uint64_t) UINT32_MAX);
+    h->conn->about.doing = "closing request";
+    conn_shutdown(h->conn);
+    timer_set(&h->conn->timer, core->lingering_timeout.ms);
+    if (h->conn->readable) conn_wake(h->conn, CONN_READ);
+}
+
+static bool wants_linger(const struct h1 *h, const struct http_core_conf *core)
+{
+    if (h->reset || h->conn->hangup || h->conn->error || core->lingering_close == LINGERING_OFF) return false;
+    return core->lingering_close == LINGERING_ALWAYS || h->linger || h->from < h->to || h->conn->readable;
+}
+
+/* From request_close. */
+static void ended(struct request *r, const char *why)
+{
+    struct h1 *h = r->stream;
+    const struct http_core_conf *core = http_core(r);
+    (void) why;
+    NEED(h, H1_MAGIC);
+    h->r = NULL;
+    h->reading = NULL;
+    h->body = NULL;
+    timer_stop(&h->conn->timer);
+    timer_stop(&h->write_timer);
+    if (h->state == H1_SERVING && h->keep && !process_quitting) {
+        h->keep_ms = (uint32_t) min_of(core->keepalive_timeout.ms, (uint64_t) UINT32_MAX);
+        h1_set_state(h, H1_IDLE);
+        h->conn->log = h->at->fallback->self->log;
+        if (core->tcp_nodelay.on) conn_set_nodelay(h->conn, true);
+        if (h->from == h->to && !h->conn->readable) wait_for_request(h);
+        return;
+    }
+    if (h->state == H1_SERVING && !h->broken && wants_linger(h, core)) linger(h, core);
+    else end(h);
+}
+
+/* The response is out, but the client still sends its body: it is read and dropped, so that the next request is found. */
+static bool start_draining(struct h1 *h)
+{
+    const struct http_core_conf *core = http_core(h->r);
+    if (h->draining || h->broken || !h->keep || h1_body_complete(h)) return false;
+    h->draining = true;
+    h->linger_until = clock_now.ms + core->lingering_time.ms;
+    timer_set(&h->conn->timer, core->lingering_timeout.ms);
+    reqbody_discard(h->r);
+    return !h1_body_complete(h) && h->r->body && !h->r->body->broken;
+}
+
+static void finish(struct h1 *h)
+{
+    h->done = false;
+    if (start_draining(h)) return;
+    if (!h1_body_complete(h)) h->keep = false, h->linger = true;
+    h->draining = false;
+    request_close(&h->r, h->why);
+}
+
+enum { REQUESTS_A_TURN = 32 };
+
+static void run_task(struct task *t)
+{
+    struct h1 *h = container_of(t, struct h1, task);
+    unsigned n = 0;
+    h->in_task = true;
+    while (h->done && n++ < REQUESTS_A_TURN) {
+        finish(h);
+        if (h->state == H1_IDLE && (h->from < h->to || h->conn->readable)) take(h);
+        if (h->state == H1_OVER) return;
+    }
+    h->in_task = false;
+    if (h->done) task_post(&h->task);
+}
+
+void h1_finish(struct h1 *h, const char *why)
+{
+    if (h->done || !h->r) return;
+    h->done = true;
+    h->why = why;
+    if (!h->in_task) task_post(&h->task);
+}
+
+void h1_abandon(struct h1 *h, const char *why, bool reset)
+{
+    h->keep = false;
+    h->broken = true;
+    h->reset |= reset;
+    if (h->r) h1_finish(h, why);
+    else if (h->state != H1_OVER) end(h);
+}
+
+/* ---- reading ---- */
+
+/* Nobody else holds the bytes that were read. */
+static bool is_alone(const struct chunk *c)
+{
+    return c->refs == 1;
+}
+
+/* Room to read into: the buffer's rest, or a new buffer when it is used up (a part of a head is moved by h1_head_move). */
+static void make_room(struct h1 *h)
+{
+    if (h->in && h->from == h->to) {
+        if (is_alone(h->in) && h->in->size >= h->size) h->from = h->to = 0;
+        else if (h->to == h->in->size || h->in->size < h->size) chunk_drop(&h->in);
+    }
+    if (h->in && h->to < h->in->size) return;
+    if (h->in && h->state == H1_HEAD) {
+        h1_head_move(h);
+        return;
+    }
+    ASSERT(!h->in || h->from == h->to);
+    chunk_drop(&h->in);
+    h->in = chunk_open(h->size);
+    h->from = h->to = 0;
+}
+
+static void lost(struct h1 *h, struct io_done d)
+{
+    struct conn *c = h->conn;
+    if (d.how == IO_ERROR && c->error != ECONNRESET) log_at(c->log, L_ERR, &c->about, c->error, "recv() failed");
+    else if (h->state == H1_IDLE && h->requests) log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client closed keepalive connection");
+    else if (h->state == H1_IDLE) log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client closed connection");
+    else log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client prematurely closed connection");
+    if (h->state == H1_HEAD && h->r) h->r->out.status = 400;
+    if (h->state == H1_SERVING && h->r && !h->r->out.head_sent) h->r->out.status = h->r->body && h->r->body->sink ? 499 : 400;
+    h1_abandon(h, "client closed", false);
+}
+
+bool h1_fill(struct h1 *h)
+{
+    if (!h->conn->readable) return false;
+    make_room(h);
+    size_t room = h->in->size - h->to;
+    struct io_done d = conn_recv(h->conn, h->in->data + h->to, room);
+    if (d.how == IO_OK) {
+        h->to += (uint32_t) d.n;
+        if (d.n == room && h->size < CHUNK_HUGE) h->size = h->size < CHUNK_USUAL ? CHUNK_USUAL : h->size * 4;
+        return true;
+    }
+    if (d.how != IO_AGAIN) lost(h, d);
+    return false;
+}
+
+/* Heads, until one is complete or no more has come. */
+static void take(struct h1 *h)
+{
+    conn_set_idle(h->conn, false);
+    while (h->state == H1_IDLE || h->state == H1_HEAD) {
+        if (h->from == h->to || h->starved) {
+            if (!h1_fill(h)) break;
+        }
+        h->starved = false;
+        enum h1_took t = h1_head_take(h);
+        if (t != H1_TOOK_MORE) return;
+        h->starved = true;
+    }
+    if (h->state == H1_OVER) return;
+    h->starved = false;
+    if (h->state == H1_IDLE) wait_for_request(h);
+    if (h->state == H1_HEAD && !h->timed) {
+        h->timed = true;
+        timer_set(&h->conn->timer, core_of(h)->client_header_timeout.ms);
+    }
+    if (h->state == H1_HEAD) h->starved = true;
+}
+
+/* Something came while a request is served: its body, the next request, or the client's end. */
+static void notice(struct h1 *h)
+{
+    if (h->r->closing || h->done) return;
+    if (!h1_body_complete(h)) {
+        h1_body_read(h);
+        return;
+    }
+    if (!h->conn->hangup || h->gone) return;
+    const struct exchange_ops *x = h->r->exchange ? h->r->exchange_ops : NULL;
+    if (x && x->client_left && x->client_left(h->r)) {
+        h->gone = true;
+        chain_clear(&h->out);
+        return;
+    }
+    log_at(h->r->log, L_INFO, h->r->about, 0, "client prematurely closed connection");
+    if (!h->r->out.head_sent) h->r->out.status = 499;
+    h1_abandon(h, "client closed", false);
+}
+
+static void drop_rest(struct h1 *h)
+{
+    const size_t most = 65536;
+    chunk_drop(&h->in);
+    h->size = CHUNK_USUAL;
+    for (size_t n = 0; n < most && h->conn->readable;) {
+        make_room(h);
+        struct io_done d = conn_recv(h->conn, h->in->data, h->in->size);
+        if (d.how == IO_EOF || d.how == IO_ERROR) {
+            end(h);
+            return;
+        }
+        n += d.n;
+    }
+    chunk_drop(&h->in);
+    uint64_t left = h->linger_until > clock_now.ms ? h->linger_until - clock_now.ms : 0;
+    if (!left) end(h);
+    else if (h->conn->readable) conn_wake(h->conn, CONN_READ);
+    else timer_set(&h->conn->timer, min_of(left, (uint64_t) h->linger_ms));
+}
+
+static void read_more(struct h1 *h)
+{
+    if (h->state == H1_IDLE || h->state == H1_HEAD) take(h);
+    else if (h->state == H1_SERVING) notice(h);
+    else if (h->state == H1_LINGER) drop_rest(h);
+}
+
+/* ---- time ---- */
+
+static void say_timeout(struct h1 *h)
+{
+    log_at(h->conn->log, L_INFO, &h->conn->about, ETIMEDOUT, "client timed out");
+}
+
+static void timed_out(struct h1 *h)
+{
+    bool reset = core_of(h)->reset_timedout_connection.on;
+    switch (h->state) {
+    case H1_IDLE:
+        if (!h->requests && !h->conn->timedout) say_timeout(h);
+        h1_abandon(h, "idle", reset && !h->requests);
+        break;
+    case H1_HEAD:
+        say_timeout(h);
+        if (h->r) h->r->out.status = 408;
+        h1_abandon(h, "timeout", reset);
+        break;
+    case H1_SERVING:
+        if (h->draining) h1_abandon(h, "timeout", false);
+        else h1_body_timeout(h);
+        break;
+    default:
+        h1_abandon(h, "lingered", false);
+    }
+}
+
+static void write_timed_out(struct timer *t)
+{
+    struct h1 *h = container_of(t, struct h1, write_timer);
+    h->conn->about.doing = "sending response to client";
+    say_timeout(h);
+    h1_abandon(h, "timeout", core_of(h)->reset_timedout_connection.on);
+}
+
+static void write_more(struct h1 *h)
+{
+    struct request *r = h->r;
+    if (h->state != H1_SERVING || !h1_write_flush(h) || h->done || !r || r->closing) return;
+    if (!r->out.ended && r->source.more && h1_write_room(r)) r->source.more(r, r->source.arg);
+}
+
+static void ready(struct conn *c, unsigned what)
+{
+    struct h1 *h = c->owner;
+    NEED(h, H1_MAGIC);
+    if (what & CONN_TIMEOUT) {
+        timed_out(h);
+        return;
+    }
+    if (what & CONN_WRITE) write_more(h);
+    if (what & CONN_READ && h->state != H1_OVER) read_more(h);
+}
+
+/* ---- log lines ---- */
+
+static void describe_request(struct build *b, struct request *r)
+{
+    build_lit(b, ", server: ");
+    build_text(b, r->vhost->name);
+    if (r->line.n) {
+        build_lit(b, ", request: \"");
+        build_escaped(b, r->line);
+        build_char(b, '"');
+    }
+    if (r->exchange && r->exchange_ops->describe) r->exchange_ops->describe(r, b);
+    struct text host = request_value(r, FIELD_HOST), referrer = request_value(r, FIELD_REFERER);
+    if (host.n) {
+        build_lit(b, ", host: \"");
+        build_escaped(b, host);
+        build_char(b, '"');
+    }
+    if (referrer.n) {
+        build_lit(b, ", referrer: \"");
+        build_escaped(b, referrer);
+        build_char(b, '"');
+    }
+}
+
+static void describe(struct build *b, void *arg)
+{
+    struct h1 *h = arg;
+    if (h->magic != H1_MAGIC || !h->conn) return;
+    build_lit(b, ", client: ");
+    addr_print(b, &h->conn->peer, true);
+    if (h->r) {
+        describe_request(b, h->r);
+        return;
+    }
+    build_lit(b, ", server: ");
+    addr_print(b, &h->at->addr, false);
+}
+
+/* ---- protocol ---- */
+
+static struct conn *tunnel(struct request *r, struct chain *early_out)
+{
+    struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    if (!h1_body_complete(h)) return NULL;
+    h1_set_state(h, H1_TUNNEL);
+    h->keep = false;
+    if (h->in) chain_add_chunk(early_out, h->in, h->in->data + h->from, h->to - h->from);
+    chunk_drop(&h->in);
+    h->from = h->to = 0;
+    timer_stop(&h->conn->timer);
+    return h->conn;
+}
+
+const struct protocol h1_protocol = {
+    .name = "HTTP/1.1", .head = h1_write_head, .informational = h1_write_informational, .body = h1_write_body, .room = h1_write_room,
+    .want_body = h1_body_want, .ended = ended, .tunnel = tunnel,
+};
+
+/* ---- the beginning ---- */
+
+void h1_accepted(struct conn *c)
+{
+    struct h1 *h = base_zalloc(1, sizeof *h);
+    h->magic = H1_MAGIC;
+    h->conn = c;
+    c->owner = h;
+    c->ready = ready;
+    h->at = vhost_addr_of(c);
+    h->task.run = run_task;
+    h->write_timer.fire = write_timed_out;
+    h->proxied = !h->at->proxy_protocol;
+    c->log = h->at->fallback->self->log;
+    c->about.describe = describe;
+    c->about.arg = h;
+    h->size = CHUNK_SMALL;
+    wait_for_request(h);
+    if (c->readable) take(h);
+}

@@ -1,0 +1,10 @@
+/* h1: a client's HTTP/1 connection: one request after the other. Idle, it holds no buffer and no pool. */
+#ifndef HTTP_H1_H
+#define HTTP_H1_H
+
+#include "event/event.h"
+
+/* For listeners: takes the new connection over. */
+void h1_accepted(struct conn *c);
+
+#endif

@@ -1,0 +1,252 @@
+/* h1_write: heads in nginx's order of fields, bodies in their framing, and what the socket takes of them. */
+#include "http/h1_conn.h"
+#include "http/page.h"
+#include "process/cycle.h"
+#include <errno.h>
+
+enum { OUT_MOST = 262144, HEAD_USUAL = 1024 };
+
+/* ---- the head ---- */
+
+static bool may_keep(const struct h1 *h, const struct request *r)
+{
+    const struct http_core_conf *core = http_core(r);
+    if (!r->keepalive || !core->keepalive_timeout.ms || process_quitting) return false;
+    if (h->requests >= (uint64_t) core->keepalive_requests) return false;
+    if (clock_now.ms - h->conn->started_ms > core->keepalive_time.ms) return false;
+    return !(core->keepalive_disable & (KEEPALIVE_MSIE6 | KEEPALIVE_SAFARI)) || !page_browser_breaks_keepalive(r);
+}
+
+/* RFC 9112 6.3: how the body's end will be told. */
+static void choose_framing(struct h1 *h, struct request *r)
+{
+    const struct response *o = &r->out;
+    h->keep = may_keep(h, r);
+    h->chunked = h->by_length = false;
+    if (o->no_body || o->status == 101) return;
+    if (o->length >= 0 && !o->trailers.n) {
+        h->by_length = true;
+        h->left = (uint64_t) o->length;
+    } else if (r->version >= 1001 && http_core(r)->chunked_transfer_encoding.on) {
+        h->chunked = true;
+    } else {
+        h->keep = false;
+    }
+}
+
+static void put_field(struct build *b, struct text name, struct text value)
+{
+    build_text(b, name);
+    build_lit(b, ": ");
+    build_text(b, value);
+    build_lit(b, "\r\n");
+}
+
+static void put_status(struct build *b, const struct response *o)
+{
+    struct text reason = o->reason.n ? o->reason : response_reason(o->status);
+    build_lit(b, "HTTP/1.1 ");
+    build_u64(b, (uint64_t) o->status);
+    build_char(b, ' ');
+    build_text(b, reason);
+    build_lit(b, "\r\n");
+}
+
+static void put_type(struct build *b, const struct response *o)
+{
+    build_lit(b, "Content-Type: ");
+    build_text(b, o->type);
+    if (o->charset.n) {
+        build_lit(b, "; charset=");
+        build_text(b, o->charset);
+    }
+    build_lit(b, "\r\n");
+}
+
+static void put_connection(struct build *b, const struct h1 *h, const struct request *r)
+{
+    const struct http_core_conf *core = http_core(r);
+    if (r->out.status == 101) {
+        build_lit(b, "Connection: upgrade\r\n");
+        return;
+    }
+    if (!h->keep) {
+        build_lit(b, "Connection: close\r\n");
+        return;
+    }
+    build_lit(b, "Connection: keep-alive\r\n");
+    if (!core->keepalive_timeout.header_ms) return;
+    build_lit(b, "Keep-Alive: timeout=");
+    build_u64(b, core->keepalive_timeout.header_ms / 1000);
+    build_lit(b, "\r\n");
+}
+
+static void put_fields(struct build *b, const struct fields *f)
+{
+    for (unsigned i = 0; i < f->n; i++) put_field(b, f->v[i].name, f->v[i].value);
+}
+
+static void put_known(struct build *b, const struct request *r)
+{
+    const struct response *o = &r->out;
+    char date[HTTP_DATE_SIZE];
+    if (!o->has_server) put_field(b, T("Server"), page_server(r));
+    if (!o->has_date) put_field(b, T("Date"), clock_http());
+    if (o->type.n) put_type(b, o);
+    if (o->length >= 0 && o->status != 204) {
+        build_lit(b, "Content-Length: ");
+        build_u64(b, (uint64_t) o->length);
+        build_lit(b, "\r\n");
+    }
+    if (o->modified >= 0 && !o->has_modified) put_field(b, T("Last-Modified"), page_date(o->modified, date));
+    if (o->location.n && o->location_made) put_field(b, T("Location"), o->location);
+}
+
+void h1_write_head(struct request *r)
+{
+    struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    const struct response *o = &r->out;
+    struct build b = build_in_pool(r->pool, HEAD_USUAL, 0);
+    choose_framing(h, r);
+    if (r->version == 9) {
+        h->keep = false;
+        return;
+    }
+    put_status(&b, o);
+    put_known(&b, r);
+    if (h->chunked) build_lit(&b, "Transfer-Encoding: chunked\r\n");
+    put_connection(&b, h, r);
+    if (o->etag.n) put_field(&b, T("ETag"), o->etag);
+    if (o->location.n && !o->location_made) put_field(&b, T("Location"), o->location);
+    put_fields(&b, &o->fields);
+    build_lit(&b, "\r\n");
+    r->out.head_bytes = (uint32_t) b.n;
+    chain_add_text(&h->out, build_done(&b));
+}
+
+void h1_write_informational(struct request *r, int status, const struct fields *f)
+{
+    struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    if (r->version < 1001 || r->out.head_sent || h->state != H1_SERVING) return;    /* RFC 9110 15.2 */
+    struct response o = { .status = status };
+    struct build b = build_in_pool(r->pool, 0, 0);
+    put_status(&b, &o);
+    if (f) put_fields(&b, f);
+    build_lit(&b, "\r\n");
+    chain_add_text(&h->out, build_done(&b));
+    h1_write_flush(h);
+}
+
+/* ---- the body ---- */
+
+static void frame_chunk(struct h1 *h, struct chain *in)
+{
+    char head[CHUNKED_HEAD_MOST];
+    if (!in->bytes) {
+        chain_clear(in);
+        return;
+    }
+    chain_add_copy(&h->out, text_of(head, chunked_head(head, in->bytes)));
+    chain_move(&h->out, in);
+    chain_add_text(&h->out, T("\r\n"));
+}
+
+static void end_chunks(struct h1 *h, struct request *r)
+{
+    if (!r->out.trailers.n) {
+        chain_add_text(&h->out, T(CHUNKED_LAST));
+        return;
+    }
+    struct build b = build_in_pool(r->pool, 0, 0);
+    build_lit(&b, "0\r\n");
+    put_fields(&b, &r->out.trailers);
+    build_lit(&b, "\r\n");
+    chain_add_text(&h->out, build_done(&b));
+}
+
+/* No more than was announced; *end becomes BROKEN where less came. */
+static void frame_length(struct h1 *h, struct request *r, struct chain *in, enum body_end *end)
+{
+    uint64_t n = min_of(in->bytes, h->left);
+    if (in->bytes > h->left) request_log(r, L_ERR, 0, "a response is longer than its Content-Length, the rest is dropped");
+    chain_move_bytes(&h->out, in, n);
+    chain_clear(in);
+    h->left -= n;
+    if (*end == BODY_FINAL && h->left) *end = BODY_BROKEN;
+}
+
+void h1_write_body(struct request *r, struct chain *in, enum body_end end)
+{
+    struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    if (h->state != H1_SERVING || h->broken || h->gone) {
+        chain_clear(in);
+        if (h->gone && end != BODY_MORE) h1_abandon(h, "client closed", false);
+        return;
+    }
+    if (!r->out.head_sent) {
+        chain_clear(in);
+        h1_abandon(h, "no answer", http_core(r)->reset_timedout_connection.on);
+        return;
+    }
+    if (h->chunked) frame_chunk(h, in);
+    else if (h->by_length) frame_length(h, r, in, &end);
+    else chain_move(&h->out, in);
+    if (end == BODY_FINAL && h->chunked) end_chunks(h, r);
+    if (end == BODY_BROKEN) {
+        h->keep = false;
+        h->cut = true;
+        h->reset |= !h->chunked && !h->by_length && !r->out.no_body;      /* nothing else tells the client */
+    }
+    h->final |= end != BODY_MORE;
+    h1_write_flush(h);
+}
+
+size_t h1_write_room(struct request *r)
+{
+    struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    if (h->gone) return OUT_MOST;
+    return h->out.bytes < OUT_MOST ? OUT_MOST - h->out.bytes : 0;
+}
+
+/* ---- sending ---- */
+
+static void blocked(struct h1 *h, size_t sent)
+{
+    if (!sent && timer_is_set(&h->write_timer)) return;
+    timer_set(&h->write_timer, http_core(h->r)->send_timeout.ms);
+}
+
+bool h1_write_flush(struct h1 *h)
+{
+    struct conn *c = h->conn;
+    if (h->broken || !h->r) return false;
+    if (h->out.bytes) {
+        if (!c->writable) return true;
+        size_t most = h->out.last->file || h->out.first->file ? http_core(h->r)->sendfile_max_chunk.bytes : 0;
+        struct io_done d = conn_send(c, &h->out, most);
+        if (d.how == IO_ERROR) {
+            c->about.doing = "sending response to client";
+            log_at(c->log, c->error == ECONNRESET || c->error == EPIPE ? L_INFO : L_ERR, &c->about, c->error, "send() failed");
+            c->about.doing = NULL;
+            h1_abandon(h, "client closed", false);
+            return false;
+        }
+        if (d.how == IO_AGAIN) {
+            blocked(h, d.n);
+            return true;
+        }
+        if (h->out.bytes) {         /* others first */
+            conn_wake(c, CONN_WRITE);
+            return true;
+        }
+        if (timer_is_set(&h->write_timer)) timer_stop(&h->write_timer);
+    }
+    if (!h->final) return true;
+    h->r->out.complete = !h->cut;
+    h1_finish(h, h->cut ? "broken off" : "done");
+    return true;
+}

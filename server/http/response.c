@@ -1,0 +1,154 @@
+#include "http/response.h"
+#include "http/core_conf.h"
+#include "http/page.h"
+#include "http/reqbody.h"
+#include "http/steps.h"
+
+/* ---- what the response has ---- */
+
+struct text response_etag(const struct request *r)
+{
+    if (r->out.etag.n) return r->out.etag;
+    const struct field *f = fields_find(&r->out.fields, FIELD_ETAG);
+    return f ? f->value : T("");
+}
+
+time_t response_modified(const struct request *r)
+{
+    return r->out.modified;
+}
+
+void response_clear(struct request *r)
+{
+    ASSERT(!r->out.head_sent);
+    r->out = (struct response) { .length = -1, .modified = -1 };
+    r->filter_count = 0;
+}
+
+void response_refuse(struct request *r, int status)
+{
+    r->refused = status;
+}
+
+/* ---- head ---- */
+
+/* "/there" → "http://host:port/there" */
+static void make_absolute(struct request *r)
+{
+    const struct http_core_conf *core = http_core(r);
+    struct response *o = &r->out;
+    if (!o->location.n || o->location.p[0] != '/' || !core->absolute_redirect.on) return;
+    const struct addr *local = conn_local(r->conn);
+    unsigned port = local->family == AF_UNIX || !core->port_in_redirect.on ? 0 : addr_port(local);
+    struct text host = core->server_name_in_redirect.on ? r->vhost->name : r->host;
+    if (!host.n && !core->server_name_in_redirect.on) host = addr_text(r->pool, local, true);
+    struct build b = build_in_pool(r->pool, host.n + o->location.n + 24, 0);
+    build_lit(&b, "http://");
+    build_text(&b, host);
+    if (port && port != 80) {
+        build_char(&b, ':');
+        build_u64(&b, port);
+    }
+    build_text(&b, o->location);
+    o->location = build_done(&b);
+    o->location_made = true;
+}
+
+static bool has_no_body(const struct request *r)
+{
+    int status = r->out.status;
+    return r->method == METHOD_HEAD || status == 204 || status == 304 || (status >= 100 && status < 200 && status != 101);
+}
+
+enum { FILTERS_MOST = 32 };
+
+static void ask_filters(struct request *r)
+{
+    const struct http *h = r->vhost->http;
+    struct filter_at *at = NULL;
+    r->filter_count = 0;
+    r->refused = 0;
+    for (size_t i = 0; i < h->filter_count && !r->refused; i++) {
+        struct filter_at here = { h->filters[i], NULL };
+        if (!h->filters[i]->head(r, &here)) continue;
+        if (!at) at = r->filters = pool_array(r->pool, struct filter_at, h->filter_count - i);
+        at[r->filter_count++] = here;
+    }
+}
+
+bool response_head(struct request *r)
+{
+    NEED(r, REQUEST_MAGIC);
+    if (r->closing || r->out.ended) return false;
+    ASSERT(!r->out.head_sent);
+    if (r->err_status) {
+        r->out.status = r->err_status;
+        r->out.reason = T("");
+    }
+    r->out.no_body = has_no_body(r);
+    ask_filters(r);
+    if (r->refused) {
+        r->filter_count = 0;
+        steps_run(r, v_reply(r->refused));
+        return false;
+    }
+    if (has_no_body(r)) r->out.no_body = true;
+    if (r->out.status == 204) {
+        r->out.type = T("");
+        r->out.modified = r->out.length = -1;
+    }
+    if (r->out.location.n) make_absolute(r);
+    if (r->main == r) reqbody_discard_unwanted(r);
+    r->out.head_sent = true;
+    r->proto->head(r);
+    return !r->closing;
+}
+
+/* ---- body ---- */
+
+static void to_protocol(struct request *r, struct chain *in, enum body_end end)
+{
+    r->out.body_bytes += in->bytes;
+    r->proto->body(r, in, end);
+}
+
+void filter_pass(struct request *r, struct filter_at *at, struct chain *in, enum body_end end)
+{
+    size_t next = (size_t) (at - r->filters) + 1;
+    if (next < r->filter_count) r->filters[next].filter->body(r, &r->filters[next], in, end);
+    else to_protocol(r, in, end);
+}
+
+void response_body(struct request *r, struct chain *in, enum body_end end)
+{
+    NEED(r, REQUEST_MAGIC);
+    if (r->closing || r->out.ended || !r->out.head_sent) {
+        chain_clear(in);
+        return;
+    }
+    r->out.ended = end != BODY_MORE;
+    if (r->out.no_body) chain_clear(in);
+    if (r->filter_count && !r->out.no_body) r->filters[0].filter->body(r, &r->filters[0], in, end);
+    else to_protocol(r, in, end);
+    ASSERT(chain_empty(in));
+}
+
+size_t response_room(struct request *r)
+{
+    return r->closing || r->out.ended ? 0 : r->proto->room(r);
+}
+
+/* ---- small ones ---- */
+
+struct verdict response_text(struct request *r, int status, struct text type, struct text body, bool keep)
+{
+    struct chain c = CHAIN_EMPTY;
+    r->out.status = status;
+    if (type.n) r->out.type = type;
+    else request_set_type(r);
+    r->out.length = (int64_t) body.n;
+    if (!response_head(r)) return v_over();
+    chain_add_text(&c, keep ? body : pool_text(r->pool, body));
+    response_body(r, &c, BODY_FINAL);
+    return v_over();
+}
