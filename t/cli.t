@@ -80,7 +80,7 @@ sub same_as_nginx {
     ($code, $out, $err) = weir('-h', 'worker_conections');
     is($code, 1, '-h with an unknown directive');
     is($out, '', 'nothing on stdout');
-    like($err, qr{\Aweir: unknown directive "worker_conections", the nearest are: worker_connections}, 'the nearest names');
+    like($err, qr{\Aweir: unknown directive "worker_conections", did you mean worker_connections\?}, 'the nearest names');
     ($code, $out, $err) = weir('-h', 'directives');
     is($code, 0, '-h directives');
     my @lines = split /\n/, $out;
