@@ -2,9 +2,10 @@
 #include "http/steps.h"
 
 static const char *const order[] = {
+    "slice",
     "not_modified",     /* 304 and 412 */
-    "mirror", "slice", "copy", "postpone", "ssi", "sub", "addition", "charset", "userid", "gunzip", "brotli", "zstd", "gzip",
-    "headers",          /* add_header, expires: before ranges, so that a 206 has them too */
+    "headers",          /* add_header, expires: they see a 200 that becomes a 206 later, and stand before Accept-Ranges */
+    "userid", "gunzip", "addition", "sub", "charset", "ssi", "postpone", "brotli", "zstd", "gzip",
     "range",            /* cuts what is left */
     "limit_rate",
     NULL

@@ -182,11 +182,22 @@ static void make_room(struct h1 *h)
     h->from = h->to = 0;
 }
 
+/* Without context, as nginx. */
+static void say_closed_keepalive(struct conn *c, int err)
+{
+    char room[ADDR_TEXT_MAX];
+    struct build b = build_in_room(room, sizeof room);
+    struct log_about about = { .number = c->about.number };
+    if (likely(c->log->level < L_INFO)) return;
+    addr_print(&b, &c->peer, true);
+    log_at(c->log, L_INFO, &about, err, "client %.*s closed keepalive connection", TEXT_ARG(build_done(&b)));
+}
+
 static void lost(struct h1 *h, struct io_done d)
 {
     struct conn *c = h->conn;
     if (d.how == IO_ERROR && c->error != ECONNRESET) log_at(c->log, L_ERR, &c->about, c->error, "recv() failed");
-    else if (h->state == H1_IDLE && h->requests) log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client closed keepalive connection");
+    else if (h->state == H1_IDLE && h->requests) say_closed_keepalive(c, d.how == IO_ERROR ? c->error : 0);
     else if (h->state == H1_IDLE) log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client closed connection");
     else log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client prematurely closed connection");
     if (h->state == H1_HEAD && h->r) h->r->out.status = 400;

@@ -1,6 +1,7 @@
 /* h1_head: from bytes to a request that may run. What is wrong is told to the client, with one line in the log. */
 #include "http/h1_conn.h"
 #include "wire/uri.h"
+#include "wire/value.h"
 
 enum { HEAD_TOO_LARGE = 494 };   /* nginx's own code; clients see 400 */
 
@@ -172,15 +173,6 @@ static enum h1_took take_field(struct h1 *h, const struct field *f)
 
 /* ---- the whole head ---- */
 
-/* RFC 9110 7.6.1: is the word among a list's? */
-static bool has_token(struct text list, struct text word)
-{
-    struct text part;
-    while (text_split(&list, ',', &part))
-        if (text_eq_nocase(text_trim(part), word)) return true;
-    return false;
-}
-
 /* RFC 9112 9.3 */
 static bool wants_keepalive(const struct request *r)
 {
@@ -188,8 +180,8 @@ static bool wants_keepalive(const struct request *r)
     if (!r->in_at[FIELD_CONNECTION]) return keep;
     for (unsigned i = r->in_at[FIELD_CONNECTION] - 1u; i < r->in.n; i++) {
         if (r->in.v[i].id != FIELD_CONNECTION) continue;
-        if (has_token(r->in.v[i].value, T("close"))) return false;
-        keep |= has_token(r->in.v[i].value, T("keep-alive"));
+        if (value_has(r->in.v[i].value, T("close"))) return false;
+        keep |= value_has(r->in.v[i].value, T("keep-alive"));
     }
     return keep;
 }

@@ -2,6 +2,7 @@
 #include "http/h1_conn.h"
 #include "http/page.h"
 #include "process/cycle.h"
+#include "wire/date.h"
 #include <errno.h>
 
 enum { OUT_MOST = 262144, HEAD_USUAL = 1024 };
@@ -89,7 +90,7 @@ static void put_fields(struct build *b, const struct fields *f)
 static void put_known(struct build *b, const struct request *r)
 {
     const struct response *o = &r->out;
-    char date[HTTP_DATE_SIZE];
+    char date[DATE_LENGTH];
     if (!o->has_server) put_field(b, T("Server"), page_server(r));
     if (!o->has_date) put_field(b, T("Date"), clock_http());
     if (o->type.n) put_type(b, o);
@@ -98,7 +99,7 @@ static void put_known(struct build *b, const struct request *r)
         build_u64(b, (uint64_t) o->length);
         build_lit(b, "\r\n");
     }
-    if (o->modified >= 0 && !o->has_modified) put_field(b, T("Last-Modified"), page_date(o->modified, date));
+    if (o->modified >= 0 && !o->has_modified) put_field(b, T("Last-Modified"), date_format(date, o->modified));
     if (o->location.n && o->location_made) put_field(b, T("Location"), o->location);
 }
 

@@ -131,10 +131,11 @@ static const struct directive rows[] = {
 
 /* ---- the end of reading ---- */
 
-/* A gateway's location ends with "/": "/name" is sent there. */
+/* What inner locations have of outer ones. */
 static void settle(struct location *l, void *arg)
 {
     (void) arg;
+    l->internal |= l->parent && l->parent->internal;
     if (l->limit_except_location && !l->limit_except_location->content) {
         l->limit_except_location->content = l->content;
         l->limit_except_location->content_data = l->content_data;

@@ -44,17 +44,6 @@ struct text page_server(const struct request *r)
     }
 }
 
-struct text page_date(time_t t, char room[HTTP_DATE_SIZE])
-{
-    static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-    struct tm tm;
-    if (!gmtime_r(&t, &tm)) return T("");
-    struct build b = build_in_room(room, HTTP_DATE_SIZE);
-    build_fmt(&b, "%s, %02d %s %d %02d:%02d:%02d GMT", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
-    return build_done(&b);
-}
-
 /* ---- browsers, as nginx tells them apart ---- */
 
 enum browser { OTHER, MSIE, MSIE6, CHROME, SAFARI };

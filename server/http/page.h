@@ -6,9 +6,6 @@
 
 /* "weir/1.0", as server_tokens says. */
 struct text page_server(const struct request *r);
-enum { HTTP_DATE_SIZE = 32 };
-/* RFC 9110 5.6.7: "Mon, 23 Nov 2026 06:28:15 GMT", in room. */
-struct text page_date(time_t t, char room[HTTP_DATE_SIZE]);
 /* keepalive_disable names the client's browser. */
 bool page_browser_breaks_keepalive(const struct request *r);
 bool page_browser_is_msie(const struct request *r);
