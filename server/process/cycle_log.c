@@ -3,6 +3,7 @@
 #include "os/file.h"
 #include "os/syslog.h"
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void write_file(struct log_target *t, enum log_level level, struct text line)
@@ -58,9 +59,17 @@ void cycle_log_flush(struct cycle *c)
     for (struct log_file *f = c->files; f; f = f->next) if (f->flush) f->flush(f);
 }
 
+/* Was stderr sent to this file? Then it goes along. */
+static bool is_stderr(int fd)
+{
+    struct stat a, b;
+    return fstat(fd, &a) == 0 && fstat(STDERR_FILENO, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static void replace(struct log_file *f, int fd)
 {
     if (f->flush) f->flush(f);
+    if (is_stderr(f->fd)) dup2(fd, STDERR_FILENO);
     close(f->fd);
     f->fd = fd;
 }

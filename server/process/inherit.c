@@ -12,6 +12,7 @@
 enum { FIRST_FD = 3, MOST_FDS = 65536 };     /* sd_listen_fds(3): SD_LISTEN_FDS_START */
 
 extern char **environ;
+pid_t inherit_from;
 
 /* ---- taking ---- */
 
@@ -73,7 +74,8 @@ bool inherit_take(void)
     uint64_t fd;
     const char *number = getenv("WEIR_INHERIT");
     bool taken = number && text_u64(text_c(number), &fd) && fd >= FIRST_FD && fd <= INT_MAX && take_file((int) fd);
-    if (!taken) take_systemd();
+    if (taken) inherit_from = getppid();
+    else take_systemd();
     unsetenv("WEIR_INHERIT");
     return taken;
 }

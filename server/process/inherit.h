@@ -12,6 +12,8 @@
 
 /* Once, before the first generation. True: we were started by a running weir, to take its place. */
 bool inherit_take(void);
+/* Who started us to take its place; 0: nobody. */
+extern pid_t inherit_from;
 /* The environment becomes what "env" lines say, and TZ. */
 void inherit_set_environment(struct cycle *c);
 /* In the child that will be the new binary: hands everything over; returns only when execve() failed (after [alert]). */

@@ -27,8 +27,7 @@ struct place { unsigned quick; uint64_t due_ms; };      /* of a worker slot, or 
 
 static struct {
     const struct options *options;
-    bool          daemonized, upgraded;
-    pid_t         parent;              /* who started us: the old binary, where upgraded */
+    bool          daemonized;
     struct child *binary;              /* the new binary, beside us */
     bool          without_workers;     /* WINCH came */
     bool          reloading;           /* systemd waits for READY */
@@ -40,6 +39,9 @@ static struct {
 } m;
 
 static const struct core_conf *core(void) { return core_conf(cycle_current->conf->top); }
+
+/* Do an old and a new binary run side by side? */
+static bool is_beside(void) { return m.binary || (inherit_from && getppid() == inherit_from); }
 
 /* ---- starting children ---- */
 
@@ -236,7 +238,6 @@ static void reopen(pid_t sender)
     (void) sender;
     log_at(log_main, L_NOTICE, NULL, 0, "reopening logs");
     cycle_log_reopen(cycle_current, tell_file);
-    if (m.daemonized) cycle_log_redirect_stderr(cycle_current);
     for (const struct child *c = child_list; c; c = c->next) child_tell(c->channel, WORD_REOPEN, T(""), -1);
 }
 
@@ -251,10 +252,6 @@ static void be_binary(struct cycle *c, unsigned slot)
 static void change_binary(pid_t sender)
 {
     (void) sender;
-    if (m.binary || (m.upgraded && getppid() == m.parent)) {
-        log_at(log_main, L_CRIT, NULL, 0, "a binary is not changed while an old and a new one run side by side: end one of them first");
-        return;
-    }
     log_at(log_main, L_NOTICE, NULL, 0, "changing binary");
     if (!pidfile_set_aside(core()->pid)) return;
     m.binary = child_start(CHILD_BINARY, 0, cycle_current, be_binary);
@@ -286,7 +283,7 @@ static const struct duty {
     { SIGHUP,   "SIGHUP",   ", reconfiguring",   false, false, reload },
     { SIGUSR1,  "SIGUSR1",  ", reopening logs",  true,  false, reopen },
     { SIGUSR2,  "SIGUSR2",  ", changing binary", false, false, change_binary },
-    { SIGWINCH, "SIGWINCH", "",                  false, true,  let_workers_go },
+    { SIGWINCH, "SIGWINCH", ", stop accepting connections", false, true, let_workers_go },
 };
 
 static void act(void)
@@ -295,9 +292,10 @@ static void act(void)
     for (const struct duty *d = duties; d < duties + countof(duties); d++) {
         pid_t sender;
         if (!signals_take(d->number, &sender)) continue;
-        bool ignored = (m.stop && !d->when_stopping) || (d->when_daemon && !m.daemonized);
-        if (d->name) log_at(log_main, L_NOTICE, NULL, 0, "signal %d (%s) received from %d%s", d->number, d->name, (int) sender, ignored ? ", ignored" : d->words);
+        bool ignored = (m.stop && !d->when_stopping) || (d->when_daemon && !m.daemonized) || (d->number == SIGUSR2 && is_beside());
+        if (d->name) log_at(log_main, L_NOTICE, NULL, 0, "signal %d (%s) received from %d%s", d->number, d->name, (int) sender, ignored ? ", ignoring" : d->words);
         if (!ignored) d->act(sender);
+        else if (d->number == SIGUSR2) log_at(log_main, L_CRIT, NULL, 0, "the binary is not changed while an old and a new one run side by side: end one of them first");
     }
 }
 
@@ -359,10 +357,9 @@ static void run(void)
 
 static int finish(void)
 {
-    bool beside = m.binary || (m.upgraded && getppid() == m.parent);
     if (m.binary) pidfile_remove_old(core()->pid);
     else pidfile_remove(core()->pid);
-    listen_close(!beside);
+    listen_close(!is_beside());
     log_at(log_main, L_NOTICE, NULL, 0, "exit");
     return 0;
 }
@@ -403,19 +400,18 @@ static bool hear_signals(void)
 int master_run(const struct options *o)
 {
     m.options = o;
-    m.parent = getppid();
     clock_update();
     notify_open();
-    m.upgraded = inherit_take();
-    if (m.upgraded) log_target_stderr.plain = false;      /* the old binary's log */
+    bool upgraded = inherit_take();
+    if (upgraded) log_target_stderr.plain = false;      /* the old binary's log */
     else log_target_stderr.level = L_WARN;
     struct cycle *c = cycle_open(o, NULL, false);
     if (c == NULL) return 1;
     introduce();
     cycle_current = c;
-    m.daemonized = m.upgraded || core()->daemon.on;
+    m.daemonized = upgraded || core()->daemon.on;
     if (!hear_signals()) return 1;
-    if (!m.upgraded && core()->daemon.on && !daemon_start()) return 1;
+    if (!upgraded && core()->daemon.on && !daemon_start()) return 1;
     if (!pidfile_write(core()->pid)) return 1;
     log_drop_target(c->log, &log_target_stderr);
     if (m.daemonized) cycle_log_redirect_stderr(c);

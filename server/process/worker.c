@@ -139,13 +139,22 @@ static void quit(struct cycle *c)
     worker_quit(c);
 }
 
+/* Was it noted? Logged when somebody else than the master sent it. */
+static bool was_told(int number, const char *name, const char *words)
+{
+    pid_t sender;
+    if (!signals_take(number, &sender)) return false;
+    if (sender != getppid()) log_at(log_main, L_NOTICE, NULL, 0, "signal %d (%s) received from %d%s", number, name, (int) sender, words);
+    return true;
+}
+
 static void see_signals(struct watch *w, uint32_t events)
 {
     (void) w, (void) events;
     signals_drain();
-    if (signals_take(SIGTERM, NULL) | signals_take(SIGINT, NULL) | signals_take(SIGWINCH, NULL)) leaving = true;
-    if (signals_take(SIGQUIT, NULL)) quit(cycle_current);
-    if (signals_take(SIGUSR1, NULL)) child_tell(child_channel, WORD_REOPEN, T(""), -1);
+    if (was_told(SIGTERM, "SIGTERM", ", exiting") | was_told(SIGINT, "SIGINT", ", exiting") | was_told(SIGWINCH, "SIGWINCH", ", exiting")) leaving = true;
+    if (was_told(SIGQUIT, "SIGQUIT", ", shutting down")) quit(cycle_current);
+    if (was_told(SIGUSR1, "SIGUSR1", ", reopening logs")) child_tell(child_channel, WORD_REOPEN, T(""), -1);
 }
 
 static void reopen(struct text path, int fd)
@@ -168,9 +177,11 @@ static void hear(struct watch *w, uint32_t events)
         else if (word == WORD_RETIRE) end_surplus(true);
     }
     if (word == 0) return;
-    watch_remove(w);                      /* the master is gone: who began goes on */
+    watch_remove(w);
     close(w->fd);
     child_channel = -1;
+    /* The master is gone: we go on, unless it was a new binary that never took over: the old one is in charge. */
+    if (inherit_from && (kill(inherit_from, 0) == 0 || errno == EPERM)) quit(cycle_current);
 }
 
 /* ---- the beginning ---- */
