@@ -70,7 +70,6 @@ static void see_signals(struct watch *w, uint32_t events)
 int single_run(void)
 {
     process_kind = PROCESS_SINGLE;
-    struct text pid = core_conf(cycle_current->conf->top)->pid;
     if (!worker_open_loop(cycle_current)) return 1;
     signals_watch = (struct watch) { .fd = signals_fd, .ready = see_signals };
     if (!watch_add(&signals_watch, EPOLLIN)) return 1;
@@ -85,7 +84,7 @@ int single_run(void)
     notify_stopping();
     PROCESS_EACH(worker_end, cycle_current);
     cycle_log_flush(cycle_current);
-    pidfile_remove(pid);
+    pidfile_remove(core_conf(cycle_current->conf->top)->pid);
     listen_close(true);
     log_at(log_main, L_NOTICE, NULL, 0, "exit");
     return 0;
