@@ -252,18 +252,16 @@ static enum h1_result scan_field_name(struct h1_parse *p, const char *buf, size_
     return H1_DONE;
 }
 
-static inline bool is_blank(char c) { return c == ' ' || c == '\t'; }
-
 /* The usual line, all of it there, nothing odd about it. False: not so, and nothing is changed. */
 static bool take_plain_field(struct h1_parse *p, const char *buf, size_t len, struct field *out)
 {
     const char *line = buf + p->line, *end = buf + len, *colon = scan_name(line, end);
     if (end - colon < 2 || *colon != ':' || colon == line) return false;
     const char *from = colon + 1 + (colon[1] == ' '), *stop = scan_value(from, end);
-    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n') return false;
+    if (end - stop < 2 || memcmp(stop, "\r\n", 2) != 0) return false;
     out->name = text_of(line, (size_t) (colon - line));
     out->value = text_of(from, (size_t) (stop - from));
-    if (unlikely(from < stop && (is_blank(from[0]) || is_blank(stop[-1])))) out->value = text_trim(out->value);
+    if (unlikely((unsigned char) from[0] <= ' ' || (unsigned char) stop[-1] <= ' ')) out->value = text_trim(out->value);
     out->id = field_lookup(out->name);
     out->bad_name = out->has_underscore = false;
     p->line = p->at = (size_t) (stop + 2 - buf);
