@@ -86,7 +86,8 @@ struct directive {
 /* choices: struct conf_choice[], ends with name NULL. D_BITS: several words, or-ed. */
 #define D_ENUM(S, f, nm, wh, df, ch, hp) { .name = nm, .type = &conf_enum, .where = wh, .offset = FIELD(S, f, int), .dflt = df, .help = hp, .data = ch }
 #define D_BITS(S, f, nm, wh, df, ch, hp) { .name = nm, .type = &conf_bits, .where = wh, .offset = FIELD(S, f, unsigned), .dflt = df, .help = hp, .data = ch }
-/* Known, takes any words, does nothing on this system; says so once. */
+/* Known, does nothing on this system; says so once. Takes any words, but where the syntax is that of a simple type ("on | off",
+ * "time", "size", "number" …), what nginx would take. */
 #define D_NONE(nm, wh, sx, df, hp)    { .name = nm, .type = &conf_none, .where = wh, .dflt = df, .help = hp, .syntax = sx }
 /* A type of the module's own; S, f: the field it fills, of the C type Ty. */
 #define D_TYPE(S, f, Ty, ty, nm, wh, df, hp) { .name = nm, .type = ty, .where = wh, .offset = FIELD(S, f, Ty), .dflt = df, .help = hp }

@@ -206,9 +206,17 @@ static conf_result parse_texts(struct conf *cf, const struct directive *d, void 
     return NULL;
 }
 
+/* Nothing is kept; words are held to the syntax where it is that of a simple type. */
 static conf_result parse_none(struct conf *cf, const struct directive *d, void *field)
 {
-    (void) cf, (void) d, (void) field;
+    static const struct conf_type *const simple[] = { &conf_flag, &conf_span, &conf_span_off, &conf_bytes, &conf_bytes_off, &conf_num, &conf_bufs };
+    uint64_t ignored[2];
+    (void) field;
+    for (size_t i = 0; d->syntax && i < countof(simple); i++) {
+        if (strcmp(d->syntax, simple[i]->syntax)) continue;
+        if (cf->count - 1 != simple[i]->max) return conf_say(cf, "!invalid number of arguments in \"%s\" directive", d->name);
+        return simple[i]->parse(cf, d, ignored);
+    }
     return NULL;
 }
 

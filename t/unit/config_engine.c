@@ -101,6 +101,8 @@ static const struct directive things_rows[] = {
     D_TEXT(S, place, "root", IN_HSL, "html", "h"),
     D_TEXT(S, place, "alias", IN_LOCATION, NULL, "h"),
     D_NONE("idle", IN_HSL, NULL, NULL, "h"),
+    D_NONE("idle_flag", IN_HSL, "on | off", "on", "h"),
+    D_NONE("idle_bufs", IN_HSL, "number size", NULL, "h"),
     { 0 }
 };
 #undef S
@@ -259,6 +261,9 @@ static void test_no_effect(void)
     const char *first = strstr(said, "the \"idle\" directive has no effect");
     ok(first && !strstr(first + 1, "the \"idle\""), "and says so once");
     ok(cf && !cf->top->children->children->own, "and costs nothing");
+    ok(whole_conf("http { idle_flag on; idle_bufs 8 4k; }") != NULL, "words of a simple syntax");
+    refused("http { idle_flag maybe; }", "invalid value \"maybe\" in \"idle_flag\" directive, it must be \"on\" or \"off\" in test.conf:1");
+    refused("http { idle_bufs 8; }", "invalid number of arguments in \"idle_bufs\" directive in test.conf:1");
 }
 
 static void test_globals(void)
