@@ -33,6 +33,7 @@ struct eval {
     const struct variables *names;
     struct value           *values;      /* by index; the owner allocates eval_value_count(names), zeroed */
     struct captures        *captures;    /* of the last regex that matched, or NULL */
+    bool                    failed;      /* a regex hit its limit: who decides by one answers 500 then, as nginx */
 };
 
 enum { VAR_NO_CACHE = 1,      /* ask anew each time ($time_local, $request_time …) */

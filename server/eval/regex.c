@@ -116,6 +116,7 @@ static bool complain(const struct regex *r, struct text subject, int err, struct
 {
     char words[256];
     pcre2_get_error_message(err, (PCRE2_UCHAR *) words, sizeof words);
+    if (e) e->failed = true;
     log_at(e ? e->log : log_main, L_ERR, e ? e->about : NULL, 0, "pcre2_match() failed: %s on \"%.*s\" using \"%.*s\"", words,
            TEXT_ARG(text_upto(subject, min_of(subject.n, (size_t) 512))), TEXT_ARG(r->source));
     return false;

@@ -30,6 +30,7 @@ static void bounds(void)
     as[4000] = '!';
     ok(!regex_match(regexes[0], text_c(as), &e), "a match that never ends, ends");
     ok(strstr(said, "pcre2_match() failed: match limit exceeded on \"aaa"), "and says so");
+    ok(e.failed, "and is told from a text that does not match");
     ok(regex_match(regexes[1], T("\xc3\xa9"), &e) && !regex_match(regexes[1], T("\xc3"), &e), "UTF-8 where the pattern asks for it");
     ok(strstr(said, "pcre2_match() failed: UTF-8 error"), "broken UTF-8 is noted");
     ok(!regex_match(regexes[2], text_c(as), &e), "long subject");
