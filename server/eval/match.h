@@ -8,7 +8,7 @@ struct regex;
 /* Named groups become variables of the kind here. NULL with *why set (PCRE2's own words and offset). */
 struct regex *regex_compile(struct conf *cf, struct text pattern, bool nocase, conf_result *why);
 /* True: matched; e's captures are set (e NULL: none are kept) and named groups are readable; they point into subject, which
- * lives as long as e->pool. False leaves them as they are. A limit hit: [error], false. */
+ * live as long as e->pool. False leaves them as they are. A limit hit: [error], e->failed, false. */
 bool regex_match(const struct regex *r, struct text subject, struct eval *e);
 struct text regex_source(const struct regex *r);
 unsigned regex_groups(const struct regex *r);
@@ -22,9 +22,13 @@ struct names *names_open(struct conf *cf);
 conf_result names_add(struct conf *cf, struct names *n, struct text name, void *value, bool *duplicate_out);
 /* Only as it stands, no wildcard; false: an equal one was there, and stays. */
 bool names_add_exact(struct names *n, struct text name, void *value);
+/* As names_add_exact; value is a copy of size bytes that stands beside the name, aligned for pointers. */
+bool names_add_copy(struct names *n, struct text name, const void *value, size_t size);
 void names_add_regex(struct names *n, const struct regex *r, void *value);
 /* host: lower case, without port. NULL: none. e: for captures, may be NULL when there is no regex. */
 void *names_find(const struct names *n, struct text host, struct eval *e);
+/* Only what stands there as it is. word: lower case. */
+void *names_find_exact(const struct names *n, struct text word);
 /* As names_find for words in any case; a regex sees them as they are. */
 void *names_find_nocase(const struct names *n, struct text word, struct eval *e);
 

@@ -7,7 +7,7 @@
 
 #define NAMES_MAGIC 0x4e414d45u
 
-struct entry { void *value; uint32_t n; char key[]; };
+struct entry { void *value; uint32_t n, beside; char key[]; };     /* beside: bytes of a value that follows the key */
 
 struct block { struct block *next; size_t used, size; char data[]; };    /* entries in a row, to walk fast when a shelf grows */
 
@@ -71,7 +71,8 @@ static void put_slot(struct shelf *s, uint64_t hash, struct entry *e)
     s->slots[i] = (uintptr_t) e | (hash & ~pointer_bits);
 }
 
-static size_t entry_size(size_t key) { return align_up(offsetof(struct entry, key) + key + 1, sizeof(void *)); }
+static size_t key_end(size_t key) { return align_up(offsetof(struct entry, key) + key + 1, sizeof(void *)); }
+static size_t entry_size(size_t key, size_t beside) { return key_end(key) + align_up(beside, sizeof(void *)); }
 
 static void grow(struct shelf *s)
 {
@@ -83,15 +84,14 @@ static void grow(struct shelf *s)
         for (size_t at = 0; at < b->used;) {
             struct entry *e = (struct entry *) (void *) (b->data + at);
             put_slot(s, s->hash(entry_key(e)), e);
-            at += entry_size(e->n);
+            at += entry_size(e->n, e->beside);
         }
     }
 }
 
 /* Blocks double up to 64 kB: few names cost little. */
-static struct entry *new_entry(struct pool *pool, struct shelf *s, size_t key)
+static struct entry *new_entry(struct pool *pool, struct shelf *s, size_t n)
 {
-    size_t n = entry_size(key);
     if (!s->last || s->last->size - s->last->used < n) {
         size_t size = max_of(n, s->last ? min_of(2 * s->last->size, (size_t) 65536) : (size_t) 128);
         struct block *b = pool_alloc(pool, sizeof *b + size);
@@ -105,17 +105,18 @@ static struct entry *new_entry(struct pool *pool, struct shelf *s, size_t key)
     return e;
 }
 
-/* The key is lower-cased. False: it is there already. */
-static bool shelf_add(struct pool *pool, struct shelf *s, struct text key, void *value)
+/* The key is lower-cased; beside: so many bytes of value are copied. False: it is there already. */
+static bool shelf_add(struct pool *pool, struct shelf *s, struct text key, const void *value, size_t beside)
 {
-    struct entry *e = new_entry(pool, s, key.n);
+    struct entry *e = new_entry(pool, s, entry_size(key.n, beside));
     for (size_t i = 0; i < key.n; i++) e->key[i] = (char) text_lower((unsigned char) key.p[i]);
     e->key[key.n] = '\0';
     e->n = (uint32_t) key.n;
-    e->value = value;
+    e->beside = (uint32_t) beside;
+    e->value = beside ? memcpy((char *) e + key_end(key.n), value, beside) : (void *) (uintptr_t) value;
     uint64_t hash = s->hash(entry_key(e));
     if (shelf_find(s, hash, entry_key(e))) {
-        s->last->used -= entry_size(key.n);
+        s->last->used -= entry_size(key.n, beside);
         return false;
     }
     if (!s->slots || 4 * (s->count + 1) > 3 * (s->mask + 1)) grow(s);    /* walks the new entry too */
@@ -150,7 +151,14 @@ bool names_add_exact(struct names *n, struct text name, void *value)
 {
     NEED(n, NAMES_MAGIC);
     ASSERT(value);
-    return shelf_add(n->pool, &n->exact, name, value);
+    return shelf_add(n->pool, &n->exact, name, value, 0);
+}
+
+bool names_add_copy(struct names *n, struct text name, const void *value, size_t size)
+{
+    NEED(n, NAMES_MAGIC);
+    ASSERT(size);
+    return shelf_add(n->pool, &n->exact, name, value, size);
 }
 
 void names_add_regex(struct names *n, const struct regex *r, void *value)
@@ -193,14 +201,14 @@ conf_result names_add(struct conf *cf, struct names *n, struct text name, void *
     if (stars != (unsigned) (head || tail) || text_find(name, T("..")) >= 0 || memchr(name.p ? name.p : "", '\0', name.n))
         return conf_say(cf, "!invalid server name or wildcard \"%.*s\"", TEXT_ARG(name));
     if (head) {
-        added = shelf_add(n->pool, &n->suffix, text_from(name, 2), value);
+        added = shelf_add(n->pool, &n->suffix, text_from(name, 2), value, 0);
     } else if (tail) {
-        added = shelf_add(n->pool, &n->prefix, text_upto(name, name.n - 2), value);
+        added = shelf_add(n->pool, &n->prefix, text_upto(name, name.n - 2), value, 0);
     } else if (name.n > 1 && name.p[0] == '.') {
-        added = shelf_add(n->pool, &n->exact, text_from(name, 1), value);
-        added &= shelf_add(n->pool, &n->suffix, text_from(name, 1), value);
+        added = shelf_add(n->pool, &n->exact, text_from(name, 1), value, 0);
+        added &= shelf_add(n->pool, &n->suffix, text_from(name, 1), value, 0);
     } else {
-        added = shelf_add(n->pool, &n->exact, name, value);
+        added = shelf_add(n->pool, &n->exact, name, value, 0);
     }
     *duplicate = !added;
     return NULL;
@@ -243,6 +251,12 @@ static void *find(const struct names *n, struct text low, struct text given, str
 }
 
 void *names_find(const struct names *n, struct text host, struct eval *e) { return find(n, host, host, e); }
+
+void *names_find_exact(const struct names *n, struct text word)
+{
+    struct entry *found = shelf_find(&n->exact, hash_forward(word), word);
+    return found ? found->value : NULL;
+}
 
 void *names_find_nocase(const struct names *n, struct text word, struct eval *e)
 {
