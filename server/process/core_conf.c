@@ -392,11 +392,14 @@ static const struct conf_type type_events = { "{ ... }", 0, CONF_BLOCK, 0, 0, pa
 static const struct conf_type type_use    = { "method",  0, 0, 1, 1, parse_use };
 static const struct conf_type type_debug  = { "address | CIDR | unix:", sizeof(struct debug_connections), CONF_MULTI, 1, 1, parse_debug };
 
+static const struct conf_bounds one_or_more = { 1, INT32_MAX };
+
 static const struct directive events_rows[] = {
     D_DO(&type_events, "events", IN_MAIN, NULL, NULL,
         "Holds the directives about connections and how events are waited for."),
-    D_NUM(struct events_conf, worker_connections, "worker_connections", IN_EVENTS, "512",
-        "The most connections that one worker may have at once: those of clients and those to upstream servers."),
+    { .name = "worker_connections", .type = &conf_num, .where = IN_EVENTS, .offset = FIELD(struct events_conf, worker_connections, int64_t),
+      .dflt = "512", .data = &one_or_more,
+      .help = "The most connections that one worker may have at once: those of clients and those to upstream servers." },
     D_FLAG(struct events_conf, multi_accept, "multi_accept", IN_EVENTS, "off",
         "Whether a worker accepts all waiting connections at once, or one a turn."),
     D_TYPE(struct events_conf, debug, struct debug_connections, &type_debug, "debug_connection", IN_EVENTS, NULL,

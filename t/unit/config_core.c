@@ -131,6 +131,7 @@ static void test_events(void)
     refused("events { use kqueue; }", "invalid event type \"kqueue\" in test.conf:1");
     refused("events { use epoll; use epoll; }", "\"use\" directive is duplicate in test.conf:1");
     refused("events { worker_connections x; }", "invalid number \"x\" in \"worker_connections\" directive");
+    refused("events { worker_connections 0; }", "value must be between 1 and 2147483647 in test.conf:1");
     refused("events { debug_connection no.such.host.invalid; }", "in debug_connection \"no.such.host.invalid\" in test.conf:1");
     const struct events_conf *e = events("events { }");
     ok(e->worker_connections == 512 && !e->multi_accept.on && !e->debug.n, "defaults");
