@@ -24,8 +24,8 @@ static uint64_t read_ms(clockid_t id)
 void clock_update(void)
 {
     if (fake) return;
-    clock_now.ms = read_ms(CLOCK_MONOTONIC_COARSE);
-    clock_now.wall_ms = read_ms(CLOCK_REALTIME_COARSE);
+    clock_now.ms = read_ms(CLOCK_MONOTONIC);
+    clock_now.wall_ms = read_ms(CLOCK_REALTIME);
     clock_now.wall = (time_t) (clock_now.wall_ms / 1000);
 }
 
