@@ -93,9 +93,10 @@ bool response_head(struct request *r)
         return false;
     }
     if (has_no_body(r)) r->out.no_body = true;
+    if (r->out.status != 200 && r->out.status != 206 && r->out.status != 304) r->out.modified = -1;      /* as nginx */
     if (r->out.status == 204) {
         r->out.type = T("");
-        r->out.modified = r->out.length = -1;
+        r->out.length = -1;
     }
     if (r->out.location.n) make_absolute(r);
     if (r->main == r) reqbody_discard_unwanted(r);
