@@ -92,12 +92,16 @@ static char *title_room;
 static size_t title_size;
 __attribute__((used)) static char **first_environ;         /* what getenv's callers may still point to when environ is another one */
 
+/* The list and its strings in one piece, since environ loses entries without freeing them. */
 static char **copy_strings(char **from, size_t n)
 {
-    char **to = base_zalloc(n + 1, sizeof *to);
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++) bytes += strlen(from[i]) + 1;
+    char **to = base_zalloc(1, (n + 1) * sizeof *to + bytes), *room = (char *) (to + n + 1);
     for (size_t i = 0; i < n; i++) {
         size_t size = strlen(from[i]) + 1;
-        to[i] = memcpy(base_alloc(size), from[i], size);
+        to[i] = memcpy(room, from[i], size);
+        room += size;
     }
     return to;
 }
@@ -141,7 +145,10 @@ bool spawn_become(const struct identity *who, bool keep_transparent)
 {
     if (who->change && geteuid() == 0) {
         bool keep = keep_transparent && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0;
-        if (initgroups(who->user, who->gid) != 0) log_at(log_main, L_EMERG, NULL, errno, "initgroups(%s, %d) failed", who->user, (int) who->gid);
+        if (initgroups(who->user, who->gid) != 0) {
+            log_at(log_main, L_EMERG, NULL, errno, "initgroups(%s, %d) failed", who->user, (int) who->gid);
+            return false;
+        }
         if (setgid(who->gid) != 0) {
             log_at(log_main, L_EMERG, NULL, errno, "setgid(%d) failed", (int) who->gid);
             return false;

@@ -13,6 +13,7 @@
 #include "process/worker.h"
 #include "weir_config.h"
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -202,6 +203,8 @@ static void swap(struct cycle *next)
     log_main = next->log;
     if (m.daemonized) cycle_log_redirect_stderr(next);
     cycle_close(&old);
+    pool_trim();                         /* before workers are forked: what the old generation held is the system's again */
+    malloc_trim(0);
 }
 
 static void reload(pid_t sender)

@@ -9,6 +9,7 @@
 #include "process/process.h"
 #include "process/worker.h"
 #include <sys/epoll.h>
+#include <unistd.h>
 
 /* Generations before this one: freed when no connection of theirs can be open any more. */
 struct past { struct past *next; struct cycle *cycle; };
@@ -87,5 +88,6 @@ int single_run(void)
     pidfile_remove(core_conf(cycle_current->conf->top)->pid);
     listen_close(true);
     log_at(log_main, L_NOTICE, NULL, 0, "exit");
+    if (conn_figures.open) _exit(0);     /* as in a worker */
     return 0;
 }

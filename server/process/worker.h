@@ -17,7 +17,7 @@ void worker_leave_sockets(struct cycle *c, bool close_them);
 void worker_quit(struct cycle *c);
 /* Nothing is open and nothing held: it may leave. */
 bool worker_is_done(void);
-/* Calls second() of modules about once a second from now on. */
+/* Calls second() of modules, where any has it, about once a second from now on. */
 void worker_start_seconds(void);
 
 #endif
