@@ -93,6 +93,7 @@ static enum h1_took refuse_size(struct h1 *h, size_t n)
     struct request *r = h->r;
     const char *line = h->in->data + h->from + h->reading->start;
     if (!h->reading->has_line) {
+        r->line = text_of(line, min_of(n, (size_t) http_core(r)->large_client_header_buffers.size));
         request_log(r, L_INFO, 0, "client sent too long URI");
         return refuse(h, 414);
     }
@@ -244,6 +245,14 @@ static enum h1_took take_lines(struct h1 *h, const char *buf, size_t len)
     }
 }
 
+/* What there is of a line that could not be read, for the logs. */
+static struct text line_at(const char *p, size_t n)
+{
+    size_t end = 0;
+    while (end < n && p[end] != '\r' && p[end] != '\n') end++;
+    return text_of(p, end);
+}
+
 enum h1_took h1_head_take(struct h1 *h)
 {
     if (h->state == H1_IDLE) start(h);
@@ -253,7 +262,7 @@ enum h1_took h1_head_take(struct h1 *h)
     if (!g->has_line) {
         enum h1_result got = h1_request_line(&g->parse, buf, len, &g->line);
         if (got == H1_BAD) {
-            h->r->line = text_of(buf + g->parse.line, 0);
+            h->r->line = line_at(buf + g->parse.line, len - g->parse.line);
             return refuse_fault(h, g->parse.fault);
         }
         if (got == H1_MORE) return fits(h, len - g->start, true) ? H1_TOOK_MORE : refuse_size(h, len - g->start);
