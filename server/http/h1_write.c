@@ -184,6 +184,7 @@ void h1_write_body(struct request *r, struct chain *in, enum body_end end)
     NEED(h, H1_MAGIC);
     if (h->state != H1_SERVING || h->broken || h->gone) {
         chain_clear(in);
+        if (h->state == H1_TUNNEL && end != BODY_MORE) h1_finish(h, "tunnel ended");
         if (h->gone && end != BODY_MORE) h1_abandon(h, "client closed", false);
         return;
     }
