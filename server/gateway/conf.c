@@ -1,0 +1,106 @@
+#include "gateway/conf.h"
+
+const struct conf_choice gateway_next_choices[] = {
+    { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "invalid_header", NEXT_INVALID_HEADER }, { "http_500", NEXT_500 },
+    { "http_502", NEXT_502 }, { "http_503", NEXT_503 }, { "http_504", NEXT_504 }, { "http_403", NEXT_403 }, { "http_404", NEXT_404 },
+    { "http_429", NEXT_429 }, { "non_idempotent", NEXT_NON_IDEMPOTENT }, { "updating", NEXT_UPDATING }, { "off", NEXT_OFF }, { NULL, 0 },
+};
+
+const struct conf_choice gateway_ignore_choices[] = {
+    { "X-Accel-Redirect", IGNORE_ACCEL_REDIRECT }, { "X-Accel-Expires", IGNORE_ACCEL_EXPIRES }, { "X-Accel-Limit-Rate", IGNORE_ACCEL_LIMIT_RATE },
+    { "X-Accel-Buffering", IGNORE_ACCEL_BUFFERING }, { "X-Accel-Charset", IGNORE_ACCEL_CHARSET }, { "Expires", IGNORE_EXPIRES },
+    { "Cache-Control", IGNORE_CACHE_CONTROL }, { "Set-Cookie", IGNORE_SET_COOKIE }, { "Vary", IGNORE_VARY }, { NULL, 0 },
+};
+
+static conf_result parse_bind(struct conf *cf, const struct directive *d, void *field)
+{
+    (void) d;
+    struct gateway_bind *b = *(struct gateway_bind **) field = pool_new(cf->pool, struct gateway_bind);
+    struct text word = cf->words[1];
+    if (cf->count == 3) {
+        if (!text_eq(cf->words[2], T("transparent"))) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[2]));
+        b->transparent = true;
+    }
+    if (text_eq(word, T("off"))) {
+        b->off = true;
+        return NULL;
+    }
+    conf_result why = NULL;
+    struct template *t = template_compile(cf, word, &why);
+    if (!t) return why;
+    if (!template_is_constant(t)) b->dynamic = t;
+    else if (!addr_parse(cf->pool, word, 0, &b->addr)) return conf_say(cf, "!invalid address \"%.*s\"", TEXT_ARG(word));
+    return NULL;
+}
+
+const struct conf_type gateway_bind_type = { "address [transparent] | off", sizeof(struct gateway_bind *), 0, 1, 2, parse_bind };
+
+/* ---- hidden fields ---- */
+
+static void mark(struct gateway_hidden *h, enum field_id id, bool on)
+{
+    if (on) h->known[id >> 6] |= 1ull << (id & 63);
+    else h->known[id >> 6] &= ~(1ull << (id & 63));
+}
+
+static bool has_name(const struct conf_texts *list, struct text name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (text_eq_nocase(list->v[i], name)) return true;
+    return false;
+}
+
+static struct gateway_hidden *compile_hidden(struct conf *cf, const struct gateway_conf *g, const enum field_id *dflt, size_t count)
+{
+    struct gateway_hidden *h = pool_new(cf->pool, struct gateway_hidden);
+    for (size_t i = 0; i < count; i++) mark(h, dflt[i], true);
+    for (size_t i = 0; i < g->pass.n; i++) {
+        enum field_id id = field_lookup(g->pass.v[i]);
+        if (id != FIELD_OTHER) mark(h, id, false);
+    }
+    h->others = pool_array(cf->pool, struct text, g->hide.n + 1);
+    if (!has_name(&g->pass, T("X-Pad"))) h->others[h->count++] = T("X-Pad");
+    for (size_t i = 0; i < g->hide.n; i++) {
+        enum field_id id = field_lookup(g->hide.v[i]);
+        if (id != FIELD_OTHER) mark(h, id, true);
+        else h->others[h->count++] = g->hide.v[i];
+    }
+    return h;
+}
+
+bool gateway_hides(const struct gateway_hidden *h, const struct field *f)
+{
+    if (f->id != FIELD_OTHER) return h->known[f->id >> 6] >> (f->id & 63) & 1;
+    for (size_t i = 0; i < h->count; i++)
+        if (text_eq_nocase(h->others[i], f->name)) return true;
+    return false;
+}
+
+/* busy and write sizes that are not set follow the larger buffer size, whatever the enclosing block says. */
+static conf_result check_sizes(struct conf *cf, const struct gateway_conf *g, const char *p)
+{
+    uint64_t total = (uint64_t) g->buffers.n * g->buffers.size, largest = max_of(g->buffer_size.bytes, (uint64_t) g->buffers.size);
+    uint64_t busy = g->busy_buffers_size.bytes ? g->busy_buffers_size.bytes : 2 * largest;
+    uint64_t write = g->temp_file_write_size.bytes ? g->temp_file_write_size.bytes : 2 * largest;
+    const char *rule = "equal to or greater than the maximum of the value of";
+    if (g->buffers.n < 2) return conf_say(cf, "!there must be at least 2 \"%sbuffers\"", p);
+    if (!g->buffer_size.bytes || !g->buffers.size) return conf_say(cf, "!\"%sbuffer_size\" and \"%sbuffers\" must not be zero", p, p);
+    if (busy < largest)
+        return conf_say(cf, "!\"%sbusy_buffers_size\" must be %s \"%sbuffer_size\" and one of the \"%sbuffers\"", p, rule, p, p);
+    if (busy > total - g->buffers.size)
+        return conf_say(cf, "!\"%sbusy_buffers_size\" must be less than the size of all \"%sbuffers\" minus one buffer", p, p);
+    if (write < largest)
+        return conf_say(cf, "!\"%stemp_file_write_size\" must be %s \"%sbuffer_size\" and one of the \"%sbuffers\"", p, rule, p, p);
+    if (g->max_temp_file_size.bytes && g->max_temp_file_size.bytes < largest)
+        return conf_say(cf, "!\"%smax_temp_file_size\" must be equal to zero to disable temporary files usage or must be %s \"%sbuffer_size\" and one of the \"%sbuffers\"", p, rule, p, p);
+    return NULL;
+}
+
+conf_result gateway_conf_check(struct conf *cf, struct gateway_conf *g, const char *prefix, const enum field_id *hidden, size_t count)
+{
+    conf_result why = check_sizes(cf, g, prefix);
+    if (why) return why;
+    if (g->next_upstream & NEXT_OFF) g->next_upstream = 0;
+    g->hidden = compile_hidden(cf, g, hidden, count);
+    return NULL;
+}

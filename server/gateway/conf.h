@@ -1,0 +1,78 @@
+/*
+ * conf: what proxy_*, fastcgi_*, scgi_*, uwsgi_* … have in common: one struct, one set of rows (GATEWAY_ROWS), given a prefix.
+ * A module's own struct holds a struct gateway_conf and its rows begin with GATEWAY_ROWS; its check calls gateway_conf_check.
+ */
+#ifndef GATEWAY_CONF_H
+#define GATEWAY_CONF_H
+
+#include "eval/template.h"
+#include "http/temp.h"
+#include "os/addr.h"
+#include "wire/field.h"
+
+/* When another peer is asked (…_next_upstream). NEXT_OFF stands for the word alone. */
+enum {
+    NEXT_ERROR = 1 << 0, NEXT_TIMEOUT = 1 << 1, NEXT_INVALID_HEADER = 1 << 2, NEXT_500 = 1 << 3, NEXT_502 = 1 << 4, NEXT_503 = 1 << 5,
+    NEXT_504 = 1 << 6, NEXT_403 = 1 << 7, NEXT_404 = 1 << 8, NEXT_429 = 1 << 9, NEXT_NON_IDEMPOTENT = 1 << 10, NEXT_UPDATING = 1 << 11,
+    NEXT_OFF = 1 << 30,
+};
+
+/* …_ignore_headers */
+enum { IGNORE_ACCEL_REDIRECT = 1, IGNORE_ACCEL_EXPIRES = 2, IGNORE_ACCEL_LIMIT_RATE = 4, IGNORE_ACCEL_BUFFERING = 8, IGNORE_ACCEL_CHARSET = 16,
+       IGNORE_EXPIRES = 32, IGNORE_CACHE_CONTROL = 64, IGNORE_SET_COOKIE = 128, IGNORE_VARY = 256 };
+
+struct gateway_bind { struct addr addr; struct template *dynamic; bool transparent, off; };
+
+/* Which fields of the upstream's answer are kept from the client: the default ones, less the pass list, and the hide list. */
+struct gateway_hidden { uint64_t known[(FIELD_COUNT + 63) / 64]; struct text *others; size_t count; };
+
+struct gateway_conf {
+    span                  connect_timeout, send_timeout, read_timeout;
+    unsigned              next_upstream;
+    int64_t               next_tries;
+    span                  next_timeout;
+    flag                  buffering, request_buffering, pass_headers, pass_body, pass_trailers;
+    flag                  intercept_errors, ignore_client_abort, socket_keepalive;
+    unsigned              ignore_headers;
+    bytes                 buffer_size, busy_buffers_size, max_temp_file_size, temp_file_write_size;
+    bufs                  buffers;
+    struct temp_path      temp_path;
+    struct gateway_bind  *bind;
+    struct conf_texts     hide, pass;
+    struct gateway_hidden *hidden;       /* made by check */
+};
+
+extern const struct conf_type gateway_bind_type;
+extern const struct conf_choice gateway_next_choices[], gateway_ignore_choices[];
+
+#define GATEWAY_ROWS(S, g, P, TEMP) \
+    D_TIME(S, g.connect_timeout, P "connect_timeout", IN_HSL, "60s", "How long connecting to a peer may take."), \
+    D_TIME(S, g.send_timeout, P "send_timeout", IN_HSL, "60s", "How long the peer may take nothing of the request before it is given up."), \
+    D_TIME(S, g.read_timeout, P "read_timeout", IN_HSL, "60s", "How long the peer may send nothing of its answer before it is given up."), \
+    D_BITS(S, g.next_upstream, P "next_upstream", IN_HSL, "error timeout", gateway_next_choices, "When the request is passed on to another peer."), \
+    D_NUM(S, g.next_tries, P "next_upstream_tries", IN_HSL, "0", "How many peers may be tried for a request; 0: all."), \
+    D_TIME(S, g.next_timeout, P "next_upstream_timeout", IN_HSL, "0", "For how long a request may be passed to yet another peer; 0: no limit."), \
+    D_FLAG(S, g.buffering, P "buffering", IN_HSL, "on", "Whether the answer is taken from the peer as fast as it comes, also when the client is slow."), \
+    D_FLAG(S, g.request_buffering, P "request_buffering", IN_HSL, "on", "Whether the whole request body is read before a peer is asked."), \
+    D_FLAG(S, g.pass_headers, P "pass_request_headers", IN_HSL, "on", "Whether the client's header fields are passed to the peer."), \
+    D_FLAG(S, g.pass_body, P "pass_request_body", IN_HSL, "on", "Whether the client's request body is passed to the peer."), \
+    D_FLAG(S, g.intercept_errors, P "intercept_errors", IN_HSL, "off", "Whether answers of 300 and above for which there is an error_page are replaced by it."), \
+    D_FLAG(S, g.ignore_client_abort, P "ignore_client_abort", IN_HSL, "off", "Whether the exchange with the peer goes on when the client has left."), \
+    D_FLAG(S, g.socket_keepalive, P "socket_keepalive", IN_HSL, "off", "Whether connections to peers have TCP keep-alive probes."), \
+    D_BITS(S, g.ignore_headers, P "ignore_headers", IN_HSL, NULL, gateway_ignore_choices, "Fields of the peer's answer that are not acted upon."), \
+    D_SIZE(S, g.buffer_size, P "buffer_size", IN_HSL, "4k", "The most that the head of the peer's answer may take."), \
+    D_BUFS(S, g.buffers, P "buffers", IN_HSL, "8 4k", "How much of an answer may wait in memory for a slow client."), \
+    D_SIZE(S, g.busy_buffers_size, P "busy_buffers_size", IN_HSL, NULL, "How much of that may be on its way to the client while the rest is being read; twice the larger buffer size unless set."), \
+    D_TYPE(S, g.max_temp_file_size, bytes, &conf_bytes_off, P "max_temp_file_size", IN_HSL, "1024m", "How much of an answer may wait in a temporary file; 0: none."), \
+    D_SIZE(S, g.temp_file_write_size, P "temp_file_write_size", IN_HSL, NULL, "How much is written to a temporary file at a time; twice the larger buffer size unless set."), \
+    D_TYPE(S, g.temp_path, struct temp_path, &temp_path_type, P "temp_path", IN_HSL, TEMP, "The folder of temporary files, with up to three levels of folders below it."), \
+    D_TYPE(S, g.bind, struct gateway_bind *, &gateway_bind_type, P "bind", IN_HSL, NULL, "The local address of connections to peers."), \
+    D_TYPE(S, g.hide, struct conf_texts, &conf_texts, P "hide_header", IN_HSL, NULL, "A field of the peer's answer that is not passed to the client."), \
+    D_TYPE(S, g.pass, struct conf_texts, &conf_texts, P "pass_header", IN_HSL, NULL, "A field of the peer's answer that is passed to the client although it is hidden by default.")
+
+/* Rules over several of them; prefix as in GATEWAY_ROWS, for messages. hidden: what this protocol hides by default. */
+conf_result gateway_conf_check(struct conf *cf, struct gateway_conf *g, const char *prefix, const enum field_id *hidden, size_t count);
+/* Is a field of this name kept from the client? */
+bool gateway_hides(const struct gateway_hidden *h, const struct field *f);
+
+#endif

@@ -1,0 +1,370 @@
+#include "gateway/exchange.h"
+#include "gateway/head.h"
+#include "gateway/tunnel.h"
+#include "upstream/idle.h"
+#include "wire/method.h"
+#include <errno.h>
+
+static void next_try(struct exchange *x);
+static void end_try(struct exchange *x, enum peer_verdict how);
+
+static const struct { const char *name, *doing; unsigned next; } states[] = {
+    [EXCHANGE_OPEN]       = { "open",       NULL,                                            1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_CONNECTING] = { "connecting", "connecting to upstream",                        1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_WAITING]    = { "waiting",    "sending request to upstream",                   1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_PASSING | 1 << EXCHANGE_TUNNEL | 1 << EXCHANGE_OVER },
+    [EXCHANGE_PASSING]    = { "passing",    "reading upstream",                              1 << EXCHANGE_OVER },
+    [EXCHANGE_TUNNEL]     = { "tunnel",     "proxying upgraded connection",                  1 << EXCHANGE_OVER },
+    [EXCHANGE_OVER]       = { "over",       NULL,                                            1 << EXCHANGE_OVER },
+};
+
+void exchange_doing(struct exchange *x, const char *what) { x->r->about->doing = what; }
+
+void exchange_move(struct exchange *x, enum exchange_state to)
+{
+    NEED(x, EXCHANGE_MAGIC);
+    ASSERT(states[x->state].next & 1u << to);
+    log_at(x->r->log, L_DEBUG, x->r->about, 0, "exchange: %s to %s", states[x->state].name, states[to].name);
+    x->state = to;
+    exchange_doing(x, states[to].doing);
+}
+
+/* ---- what the request asks of its exchange ---- */
+
+static void describe(struct request *r, struct build *b)
+{
+    const struct exchange *x = r->exchange;
+    if (!x || x->state == EXCHANGE_OVER) return;
+    build_lit(b, ", upstream: \"");
+    build_text(b, x->target.scheme);
+    build_lit(b, "://");
+    struct text name = x->pick.peer ? x->pick.peer->name : x->target.group->name;
+    build_text(b, name);
+    if (text_starts(name, T("unix:"))) build_char(b, ':');
+    build_text(b, x->target.uri);
+    build_char(b, '"');
+}
+
+static void end(struct request *r)
+{
+    struct exchange *x = r->exchange;
+    if (!x) return;
+    exchange_release(x);
+    pipe_end(x);
+    chunk_drop(&x->head);
+}
+
+static void end_at_close(struct request *r, void *arg)
+{
+    (void) arg;
+    end(r);
+}
+
+static bool client_left(struct request *r) { return exchange_of(r)->conf->ignore_client_abort.on; }
+
+static const struct exchange_ops ops = { .end = end, .describe = describe, .client_left = client_left };
+
+/* ---- begin ---- */
+
+struct exchange *exchange_open(struct request *r, const struct gateway_protocol *proto, const struct gateway_conf *conf, const struct gateway_target *target, void *data)
+{
+    struct exchange *before = r->exchange, *x = pool_new(r->pool, struct exchange);
+    x->magic = EXCHANGE_MAGIC;
+    x->r = r;
+    x->proto = proto;
+    x->conf = conf;
+    x->target = *target;
+    x->data = data;
+    x->buffering = conf->buffering.on;
+    x->started_ms = clock_now.ms;
+    if (before) {
+        x->tries = before->tries;
+        x->last = before->last;
+        end(r);
+    } else {
+        request_at_close(r, end_at_close, NULL);
+    }
+    r->exchange = x;
+    r->exchange_ops = &ops;
+    pick_open(&x->pick, target->group, r->pool, &r->eval);
+    if (conf->next_tries && x->pick.tries > conf->next_tries) x->pick.tries = (uint32_t) conf->next_tries;
+    return x;
+}
+
+static bool set_bind(struct exchange *x)
+{
+    const struct gateway_bind *b = x->conf->bind;
+    if (!b || b->off) return true;
+    x->bind = b->addr;
+    if (!b->dynamic) return true;
+    struct text t = template_render(b->dynamic, &x->r->eval);
+    if (!t.n || addr_parse(x->r->pool, t, 0, &x->bind)) return true;
+    x->bind.family = AF_UNSPEC;
+    log_at(x->r->log, L_ERR, x->r->about, 0, "invalid local address \"%.*s\"", TEXT_ARG(t));
+    return true;
+}
+
+struct verdict exchange_start(struct exchange *x)
+{
+    NEED(x, EXCHANGE_MAGIC);
+    set_bind(x);
+    if (!x->proto->make_request(x)) {
+        exchange_release(x);
+        return v_reply(500);
+    }
+    send_prepare(x);
+    x->starting = true;
+    next_try(x);
+    x->starting = false;
+    return x->failed ? v_reply(x->failed) : v_over();
+}
+
+/* ---- one try ---- */
+
+static struct exchange_try *add_try(struct exchange *x, struct text name)
+{
+    struct exchange_try *t = pool_alloc(x->r->pool, sizeof *t);
+    *t = (struct exchange_try) { .name = name, .started_ms = clock_now.ms, .connect_ms = -1, .header_ms = -1, .response_ms = -1 };
+    t->redirected = x->last && x->last->started_ms && x->last->response_ms >= 0 && x->state == EXCHANGE_OPEN;
+    if (x->last) x->last->next = t; else x->tries = t;
+    return x->last = t;
+}
+
+static int64_t since(const struct exchange_try *t) { return (int64_t) (clock_now.ms - t->started_ms); }
+
+static void count_wire(struct exchange *x)
+{
+    if (!x->conn || !x->last) return;
+    x->last->sent = x->conn->sent - x->conn_sent;
+    x->last->received = x->conn->received - x->conn_received;
+}
+
+static void ready(struct conn *c, unsigned what);
+
+static void begin(struct exchange *x, struct conn *c)
+{
+    x->conn = c;
+    c->owner = x;
+    c->ready = ready;
+    c->log = x->r->log;
+    x->conn_sent = c->sent;
+    x->conn_received = c->received;
+    x->last->connect_ms = since(x->last);
+    exchange_move(x, EXCHANGE_WAITING);
+    x->asked = true;
+    if (!send_start(x)) {
+        exchange_broken(x, IO_ERROR, "send()");
+        return;
+    }
+    if (send_done(&x->send)) exchange_doing(x, "reading response header from upstream");
+    exchange_wait(x);
+}
+
+static void connected(struct connect *k, enum connect_end how, int error)
+{
+    struct exchange *x = container_of(k, struct exchange, connect);
+    NEED(x, EXCHANGE_MAGIC);
+    if (how == CONNECT_DONE) {
+        struct conn *c = k->conn;
+        k->conn = NULL;
+        begin(x, c);
+        return;
+    }
+    if (how == CONNECT_TIMEOUT) {
+        log_at(x->r->log, L_ERR, x->r->about, ETIMEDOUT, "upstream timed out");
+        exchange_retry(x, NEXT_TIMEOUT);
+        return;
+    }
+    log_at(x->r->log, L_ERR, x->r->about, error, "connect() failed");
+    exchange_retry(x, NEXT_ERROR);
+}
+
+static struct idle_key key_of(const struct exchange *x)
+{
+    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL };
+}
+
+/* What is not to be sent twice goes over a connection that is seen to be open just now: one call more. */
+static struct conn *take_idle(struct exchange *x)
+{
+    if (x->fresh || !x->keep) return NULL;
+    struct idle_key key = key_of(x);
+    struct conn *c = idle_take(x->pick.group, &key, &x->served);
+    bool careful = !method_row(x->r->method)->idempotent || x->send.streaming;
+    while (c && careful && !conn_is_quiet(c)) {
+        conn_close(&c);
+        c = idle_take(x->pick.group, &key, &x->served);
+    }
+    return c;
+}
+
+static void ask_peer(struct exchange *x)
+{
+    x->asked = x->answered = false;
+    x->proto->restart(x);
+    struct conn *c = take_idle(x);
+    x->reused = c != NULL;
+    if (c) {
+        begin(x, c);
+        return;
+    }
+    x->served = 0;
+    exchange_move(x, EXCHANGE_CONNECTING);
+    x->connect.done = connected;
+    connect_start(&x->connect, &(struct connect_want) {
+        .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .transparent = x->conf->bind && x->conf->bind->transparent,
+        .keepalive = x->conf->socket_keepalive.on, .timeout_ms = x->conf->connect_timeout.ms, .log = x->r->log });
+}
+
+static void next_try(struct exchange *x)
+{
+    struct peer *p = pick_next(&x->pick);
+    struct exchange_try *t = add_try(x, p ? p->name : x->target.group->name);
+    if (p) {
+        ask_peer(x);
+        return;
+    }
+    exchange_doing(x, "connecting to upstream");
+    log_at(x->r->log, L_ERR, x->r->about, 0, "no live upstreams");
+    t->status = 502;
+    t->response_ms = 0;
+    exchange_fail(x, 502);
+}
+
+/* ---- its end ---- */
+
+/* What the try in hand came to; the connection is closed unless it was put away before. */
+static void end_try(struct exchange *x, enum peer_verdict how)
+{
+    connect_cancel(&x->connect);
+    count_wire(x);
+    conn_close(&x->conn);
+    if (x->last && x->pick.peer && x->last->response_ms < 0) x->last->response_ms = since(x->last);
+    pick_done(&x->pick, how, x->r->log, x->r->about);
+}
+
+static int status_of(unsigned reason)
+{
+    switch (reason) {
+    case NEXT_TIMEOUT: case NEXT_504: return 504;
+    case NEXT_500: return 500;
+    case NEXT_503: return 503;
+    case NEXT_403: return 403;
+    case NEXT_404: return 404;
+    case NEXT_429: return 429;
+    default: return 502;
+    }
+}
+
+static bool allowed(const struct exchange *x, unsigned reason)
+{
+    unsigned want = reason;
+    if (x->asked && !method_row(x->r->method)->idempotent) want |= NEXT_NON_IDEMPOTENT;
+    if ((x->conf->next_upstream & want) != want) return false;
+    if (x->asked && x->send.streaming) return false;    /* what went up is gone */
+    return !x->conf->next_timeout.ms || clock_now.ms - x->started_ms < x->conf->next_timeout.ms;
+}
+
+bool exchange_may_retry(const struct exchange *x, unsigned reason)
+{
+    return x->pick.tries > 1 && allowed(x, reason);
+}
+
+/* A kept connection that the peer had closed: it was not answered because it was not read. RFC 9110 9.2.2, RFC 9112 9.3.1. */
+static bool was_stale(const struct exchange *x, unsigned reason)
+{
+    if (reason != NEXT_ERROR || !x->reused || x->answered) return false;
+    if (x->conn && x->conn->sent == x->conn_sent) return true;
+    return method_row(x->r->method)->idempotent && !x->send.streaming;
+}
+
+static void replay(struct exchange *x)
+{
+    log_at(x->r->log, L_INFO, x->r->about, 0, "upstream had closed a kept connection, asking again on a new one");
+    conn_close(&x->conn);
+    x->fresh = true;
+    ask_peer(x);
+}
+
+void exchange_retry(struct exchange *x, unsigned reason)
+{
+    if (was_stale(x, reason)) {
+        replay(x);
+        return;
+    }
+    if (!x->last->status) x->last->status = status_of(reason);
+    end_try(x, reason == NEXT_403 || reason == NEXT_404 ? PEER_PASSED : PEER_FAILED);
+    if (x->pick.tries && allowed(x, reason)) next_try(x);
+    else exchange_fail(x, status_of(reason));
+}
+
+void exchange_broken(struct exchange *x, enum io how, const char *call)
+{
+    if (!was_stale(x, NEXT_ERROR)) {
+        if (how == IO_EOF) log_at(x->r->log, L_ERR, x->r->about, 0, "upstream prematurely closed connection");
+        else log_at(x->r->log, L_ERR, x->r->about, x->conn->error, "%s failed", call);
+    }
+    exchange_retry(x, NEXT_ERROR);
+}
+
+void exchange_fail(struct exchange *x, int status)
+{
+    struct request *r = x->r;
+    exchange_release(x);
+    if (x->starting) x->failed = status;
+    else request_fail(r, status);
+}
+
+void exchange_release(struct exchange *x)
+{
+    NEED(x, EXCHANGE_MAGIC);
+    if (x->state == EXCHANGE_OVER) return;
+    if (x->relay) relay_end(x->relay);
+    send_stop(x);
+    end_try(x, x->answered ? PEER_WELL : PEER_UNASKED);
+    exchange_move(x, EXCHANGE_OVER);
+}
+
+void exchange_done(struct exchange *x)
+{
+    bool whole = send_done(&x->send);
+    count_wire(x);
+    if (x->keep && x->up.keepalive && whole && x->conn) {
+        struct idle_key key = key_of(x);
+        timer_stop(&x->conn->timer);
+        idle_put(x->pick.group, &key, x->served + 1, &x->conn);
+    }
+    exchange_release(x);
+}
+
+/* ---- the connection says something ---- */
+
+void exchange_wait(struct exchange *x)
+{
+    if (x->conn) timer_set(&x->conn->timer, (chain_empty(&x->send.out) ? x->conf->read_timeout : x->conf->send_timeout).ms);
+}
+
+static void time_out(struct exchange *x)
+{
+    log_at(x->r->log, L_ERR, x->r->about, ETIMEDOUT, "upstream timed out");
+    if (x->state == EXCHANGE_PASSING) pipe_break(x);
+    else exchange_retry(x, NEXT_TIMEOUT);
+}
+
+static void ready(struct conn *c, unsigned what)
+{
+    struct exchange *x = c->owner;
+    NEED(x, EXCHANGE_MAGIC);
+    if (what & CONN_TIMEOUT) {
+        time_out(x);
+        return;
+    }
+    if (what & CONN_WRITE && !chain_empty(&x->send.out)) {
+        /* It may have answered before it closed: that is read first. */
+        if (!send_resume(x)) c->readable = 1;
+        else if (x->state == EXCHANGE_WAITING && send_done(&x->send)) exchange_doing(x, "reading response header from upstream");
+        exchange_wait(x);
+    }
+    if (!c->readable) return;
+    if (x->state == EXCHANGE_WAITING) head_read(x);
+    else if (x->state == EXCHANGE_PASSING) pipe_run(x);
+}

@@ -1,0 +1,151 @@
+/*
+ * gateway: one request answered by one upstream.
+ *
+ * Glossary
+ *   exchange   one request with one upstream: its tries, one after the other, and what came of them. Owned by the request.
+ *   try        one peer asked once; what the $upstream_* variables list.
+ *   protocol   how a request is written for the upstream and its answer read: HTTP/1 (modules/proxy_h1.c), later FastCGI …
+ *   target     where to: group, and the url for log lines.
+ *   send       the request on its way up (send.h).      head   the answer's head, to the client's (head.h).
+ *   pipe       the answer's body (pipe.h).              tunnel bytes both ways after an upgrade (tunnel.h).
+ *
+ *   open ──> connecting <──> waiting ──> passing ──> over         Each change goes through exchange_move.
+ *                               |                     ^           waiting: for the head; the request may still be going up
+ *                               `──────> tunnel ──────´           passing: the body comes; the request may still be going up
+ *
+ * An upstream connection belongs to the exchange from connect or idle_take until idle_put or conn_close.
+ */
+#ifndef GATEWAY_EXCHANGE_H
+#define GATEWAY_EXCHANGE_H
+
+#include "gateway/conf.h"
+#include "gateway/pipe.h"
+#include "gateway/send.h"
+#include "http/response.h"
+#include "upstream/balance.h"
+#include "upstream/connect.h"
+#include "upstream/relay.h"
+
+#define EXCHANGE_MAGIC 0x45584348u
+
+enum exchange_state { EXCHANGE_OPEN, EXCHANGE_CONNECTING, EXCHANGE_WAITING, EXCHANGE_PASSING, EXCHANGE_TUNNEL, EXCHANGE_OVER };
+
+/* One peer asked once. Times in ms since the try began; -1: it did not come to that. */
+struct exchange_try {
+    struct exchange_try *next;
+    struct text          name;
+    int                  status;             /* 0: none */
+    bool                 redirected;         /* the first after an internal redirect: " : " before it */
+    uint64_t             started_ms;
+    int64_t              connect_ms, header_ms, response_ms;
+    int64_t              length;             /* of the body as received */
+    uint64_t             sent, received;     /* on the wire */
+};
+
+/* The answer as the protocol read it. Texts point into the head's chunk. */
+struct upstream_response {
+    int           status;
+    unsigned      version;
+    struct text   reason;
+    struct fields fields;                    /* all, in order */
+    struct fields trailers;
+    int64_t       length;                    /* of the body as the fields tell it; -1: they do not */
+    bool          no_body;                   /* nothing follows the head */
+    bool          keepalive;                 /* the connection may serve again once the body is read */
+    bool          upgrade;                   /* bytes both ways from here */
+};
+
+enum gateway_parse {
+    GATEWAY_MORE,          /* all bytes are used, it goes on */
+    GATEWAY_DONE,          /* complete; bytes may be left over */
+    GATEWAY_INFORMATIONAL, /* parse_head only: a 1xx is in x->up, and the head is still to come */
+    GATEWAY_BAD,           /* what the upstream sent is no answer; the protocol logged it */
+};
+
+struct exchange;
+struct gateway_protocol {
+    const char *name;
+    /* Writes what goes before the body (x->send.head), once a request: later tries send it again. False: 500, logged. */
+    bool (*make_request)(struct exchange *x);
+    /* A try begins: the readers are at their start. */
+    void (*restart)(struct exchange *x);
+    /* The n bytes at p are what there is of the head so far (more is added behind, nothing moves); fills x->up. DONE and
+     * INFORMATIONAL: used_out bytes of them were the head. */
+    enum gateway_parse (*parse_head)(struct exchange *x, const char *p, size_t n, size_t *used_out);
+    /* n bytes at p, in chunk, are what came next: body goes to out as links into the chunk. MORE, DONE or BAD. */
+    enum gateway_parse (*parse_body)(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out);
+    /* The peer closed: was that the regular end? */
+    bool (*ends_at_eof)(struct exchange *x);
+    /* Body bytes for the wire, when the body is streamed (chunked request bodies …); NULL: as they are. Takes all of in. */
+    void (*frame_body)(struct exchange *x, struct chain *in, enum body_end end, struct chain *out);
+    /* A field of the answer that the protocol changes for the client (Location …): true: the value is in *value_out. May be NULL. */
+    bool (*rewrite_field)(struct exchange *x, const struct field *f, struct text *value_out);
+};
+
+struct gateway_target {
+    struct group *group;
+    struct text   scheme;                    /* for log lines: "http" */
+    struct text   uri;                       /* for log lines: what is asked for; make_request may set it */
+};
+
+struct exchange {
+    unsigned                       magic;
+    enum exchange_state            state;
+    struct request                *r;
+    const struct gateway_protocol *proto;
+    void                          *data;     /* the protocol's */
+    const struct gateway_conf     *conf;
+    struct gateway_target          target;
+    struct pick                    pick;
+    struct connect                 connect;
+    struct conn                   *conn;
+    uint64_t                       conn_sent, conn_received;   /* conn's counts when this try began */
+    uint32_t                       served;   /* requests that conn had before this one */
+    bool                           keep;     /* the request says that the connection may stay open */
+    bool                           reused;   /* conn was idle before: a failure may be a stale one */
+    bool                           fresh;    /* no idle connection is taken any more */
+    bool                           asked;    /* something of the request was sent in this try */
+    bool                           answered; /* a byte came from the peer in this try */
+    bool                           buffering;
+    bool                           starting; /* exchange_start is on the stack */
+    int                            failed;   /* status to answer with when it is */
+    struct send                    send;
+    struct upstream_response       up;
+    struct chunk                  *head;     /* the answer's head (and what came with it) */
+    size_t                         head_at, head_have;   /* where the head in hand begins (after 1xx heads), and the bytes read */
+    struct pipe                    pipe;
+    struct relay                  *relay;
+    struct addr                    bind;     /* source address in force; AF_UNSPEC: none */
+    uint64_t                       started_ms;
+    struct exchange_try           *tries, *last;   /* in order; over internal redirects too */
+};
+
+/* Of r, or NULL. */
+static inline struct exchange *exchange_of(const struct request *r) { return r->exchange; }
+
+/* A new exchange of r in state open (its tries go on behind those of the one before). data: the protocol's. Never NULL. */
+struct exchange *exchange_open(struct request *r, const struct gateway_protocol *proto, const struct gateway_conf *conf, const struct gateway_target *target, void *data);
+/* Asks the first peer. The request's body is whole, or none, or goes up as it comes. v_over: the exchange answers, or fails
+ * by request_fail; v_reply: it failed at once. */
+struct verdict exchange_start(struct exchange *x);
+/* The only change of state. */
+void exchange_move(struct exchange *x, enum exchange_state to);
+/* The try in hand failed for this NEXT_ reason: another peer is asked when that is allowed, else the client gets its
+ * status. The line about it is logged by the caller. */
+void exchange_retry(struct exchange *x, unsigned reason);
+/* Would another peer be asked for this reason? */
+bool exchange_may_retry(const struct exchange *x, unsigned reason);
+/* The connection broke (conn->error), or the peer closed it before its answer was complete. */
+void exchange_broken(struct exchange *x, enum io how, const char *call);
+/* The upstream is let go, and the client answered with this status (or broken off). */
+void exchange_fail(struct exchange *x, int status);
+/* The answer is complete: conn is kept when the upstream and the request allow it. The response's end is the pipe's. */
+void exchange_done(struct exchange *x);
+/* Lets go of the connection and of what goes up; the response is somebody else's business. Twice is fine. */
+void exchange_release(struct exchange *x);
+/* Waits for the upstream within read_timeout, or send_timeout while it takes nothing. */
+void exchange_wait(struct exchange *x);
+/* For log lines: what the upstream is being asked, as " while …" */
+void exchange_doing(struct exchange *x, const char *what);
+
+#endif

@@ -1,0 +1,249 @@
+#include "gateway/head.h"
+#include "gateway/exchange.h"
+#include "gateway/tunnel.h"
+#include "http/core_conf.h"
+#include "wire/uri.h"
+
+/* ---- what becomes of the upstream's fields ---- */
+
+/* Taken apart where "type; charset=x" is how it would be put together again; else it stays as it came. */
+static void put_type(struct response *out, struct text value)
+{
+    ssize_t at = text_find(value, T("; charset="));
+    out->type = value;
+    out->charset = (struct text) { NULL, 0 };
+    if (at <= 0) return;
+    struct text type = text_upto(value, (size_t) at), charset = text_from(value, (size_t) at + 10);
+    if (!charset.n || charset.p[0] == '"' || text_find_char(type, ';') >= 0 || text_find_char(charset, ';') >= 0) return;
+    out->type = type;
+    out->charset = charset;
+}
+
+static void pass_field(struct exchange *x, const struct field *f)
+{
+    struct request *r = x->r;
+    struct text value = f->value;
+    if (x->proto->rewrite_field && (f->id == FIELD_LOCATION || f->id == FIELD_REFRESH) && x->proto->rewrite_field(x, f, &value) && f->id == FIELD_LOCATION) {
+        r->out.location = value;       /* made absolute like our own */
+        return;
+    }
+    fields_add(&r->out.fields, r->pool, f->id, f->name, value);
+}
+
+static void take_field(struct exchange *x, const struct field *f)
+{
+    struct response *out = &x->r->out;
+    unsigned ignore = x->conf->ignore_headers;
+    switch (f->id) {
+    case FIELD_CONTENT_LENGTH:
+        return;
+    case FIELD_CONTENT_TYPE:
+        if (!gateway_hides(x->conf->hidden, f)) put_type(out, f->value);
+        return;
+    case FIELD_X_ACCEL_BUFFERING:
+        if (ignore & IGNORE_ACCEL_BUFFERING) break;
+        if (text_eq_nocase(f->value, T("no"))) x->buffering = false;
+        else if (text_eq_nocase(f->value, T("yes"))) x->buffering = true;
+        break;
+    case FIELD_TRAILER:
+        if (!x->conf->pass_trailers.on) return;
+        break;
+    case FIELD_UPGRADE:
+        if (!x->up.upgrade) return;
+        break;
+    default:
+        if (f->id != FIELD_OTHER && field_is(f->id, F_HOP)) return;
+    }
+    if (gateway_hides(x->conf->hidden, f)) return;
+    out->has_date |= f->id == FIELD_DATE;
+    out->has_server |= f->id == FIELD_SERVER;
+    pass_field(x, f);
+}
+
+static void fill_response(struct exchange *x)
+{
+    struct request *r = x->r;
+    struct response *out = &r->out;
+    out->status = x->up.status;
+    out->reason = x->up.reason;
+    out->length = x->up.length;
+    for (unsigned i = 0; i < x->up.fields.n; i++) take_field(x, &x->up.fields.v[i]);
+}
+
+/* ---- another answer instead ---- */
+
+static unsigned reason_of(int status)
+{
+    switch (status) {
+    case 500: return NEXT_500;
+    case 502: return NEXT_502;
+    case 503: return NEXT_503;
+    case 504: return NEXT_504;
+    case 403: return NEXT_403;
+    case 404: return NEXT_404;
+    case 429: return NEXT_429;
+    default: return 0;
+    }
+}
+
+static void copy_field(struct request *r, const struct fields *from, enum field_id id)
+{
+    for (unsigned i = 0; i < from->n; i++)
+        if (from->v[i].id == id) response_add(r, id, from->v[i].name, from->v[i].value);
+}
+
+/* error_page of this status is asked for, and there is one. */
+static bool intercepts(const struct exchange *x)
+{
+    if (!x->conf->intercept_errors.on || x->up.status < 300) return false;
+    const struct error_pages *pages = &http_core(x->r)->error_pages;
+    for (size_t i = 0; i < pages->n; i++)
+        if (pages->v[i].status == x->up.status) return true;
+    return false;
+}
+
+static void intercept(struct exchange *x)
+{
+    int status = x->up.status;
+    if (status == 401) copy_field(x->r, &x->up.fields, FIELD_WWW_AUTHENTICATE);
+    if (status == 429 || status == 503) copy_field(x->r, &x->up.fields, FIELD_RETRY_AFTER);
+    exchange_fail(x, status);
+}
+
+/* X-Accel-Redirect: these fields of the upstream's answer stay, nginx's documentation names them. */
+static const enum field_id kept_on_redirect[] = { FIELD_SET_COOKIE, FIELD_CONTENT_DISPOSITION, FIELD_CACHE_CONTROL, FIELD_EXPIRES, FIELD_ACCEPT_RANGES };
+
+static void redirect(struct exchange *x, struct text to)
+{
+    struct request *r = x->r;
+    const struct field *type = fields_find(&x->up.fields, FIELD_CONTENT_TYPE);
+    exchange_release(x);
+    response_clear(r);
+    if (type) put_type(&r->out, type->value);
+    for (size_t i = 0; i < countof(kept_on_redirect); i++) copy_field(r, &x->up.fields, kept_on_redirect[i]);
+    if (to.n && to.p[0] == '@') {
+        request_go(r, request_redirect_named(r, to));
+        return;
+    }
+    struct uri u;
+    if (uri_parse(to, http_core(r)->merge_slashes.on, r->pool, &u)) {
+        log_at(r->log, L_ERR, r->about, 0, "upstream sent an unsafe \"X-Accel-Redirect\": \"%.*s\"", TEXT_ARG(to));
+        request_go(r, v_reply(404));
+        return;
+    }
+    if (r->method != METHOD_HEAD) {
+        r->method = METHOD_GET;
+        r->method_name = method_row(METHOD_GET)->name;
+    }
+    request_go(r, request_redirect(r, u.path, u.args));
+}
+
+/* ---- the head is complete ---- */
+
+static struct text left_over(const struct exchange *x)
+{
+    return text_of(x->head->data + x->head_at, x->head_have - x->head_at);
+}
+
+static void pass_on(struct exchange *x)
+{
+    struct text rest = left_over(x);
+    fill_response(x);
+    if (x->up.upgrade) {
+        tunnel_start(x, rest);
+        return;
+    }
+    exchange_move(x, EXCHANGE_PASSING);
+    if (response_head(x->r)) pipe_start(x, x->head, rest.p, rest.n);
+    else exchange_release(x);
+}
+
+static void complete(struct exchange *x)
+{
+    struct exchange_try *t = x->last;
+    t->status = x->up.status;
+    t->header_ms = (int64_t) (clock_now.ms - t->started_ms);
+    unsigned reason = reason_of(x->up.status);
+    if (unlikely(reason && exchange_may_retry(x, reason))) {
+        exchange_retry(x, reason);
+        return;
+    }
+    const struct field *to = fields_find(&x->up.fields, FIELD_X_ACCEL_REDIRECT);
+    if (unlikely(to != NULL && !(x->conf->ignore_headers & IGNORE_ACCEL_REDIRECT))) redirect(x, to->value);
+    else if (unlikely(intercepts(x))) intercept(x);
+    else pass_on(x);
+}
+
+/* A 1xx: only 103 is of use to the client, and only to one that knows HTTP/1.1 (RFC 9110 15.2, RFC 8297). */
+static void informational(struct exchange *x)
+{
+    log_at(x->r->log, L_DEBUG, x->r->about, 0, "upstream sent %d", x->up.status);
+}
+
+static void refuse_big(struct exchange *x)
+{
+    log_at(x->r->log, L_ERR, x->r->about, 0, "upstream sent too big header");
+    exchange_retry(x, NEXT_INVALID_HEADER);
+}
+
+/* False: the exchange went on to something else. */
+static bool parse(struct exchange *x)
+{
+    for (;;) {
+        size_t used = 0;
+        struct text have = left_over(x);
+        if (!have.n) return true;
+        enum gateway_parse how = x->proto->parse_head(x, have.p, have.n, &used);
+        x->head_at += used;
+        if (unlikely(used > x->conf->buffer_size.bytes)) {
+            refuse_big(x);
+            return false;
+        }
+        if (how == GATEWAY_DONE) {
+            complete(x);
+            return false;
+        }
+        if (how == GATEWAY_BAD) {
+            exchange_retry(x, NEXT_INVALID_HEADER);
+            return false;
+        }
+        if (how == GATEWAY_MORE) return true;
+        informational(x);
+    }
+}
+
+/* The head must fit proxy_buffer_size; what is read with it may be more, so that a small answer comes in one call. */
+static bool too_big(const struct exchange *x)
+{
+    return x->head_have - x->head_at >= x->conf->buffer_size.bytes || x->head_have == x->head->size;
+}
+
+static void begin_head(struct exchange *x)
+{
+    if (x->answered) return;
+    chunk_drop(&x->head);
+    x->head = chunk_open(max_of((size_t) CHUNK_USUAL, (size_t) x->conf->buffer_size.bytes));
+    x->head_at = x->head_have = 0;
+}
+
+void head_read(struct exchange *x)
+{
+    begin_head(x);
+    while (x->conn->readable) {
+        struct io_done got = conn_recv(x->conn, x->head->data + x->head_have, x->head->size - x->head_have);
+        if (got.how == IO_AGAIN) break;
+        if (got.how != IO_OK) {
+            exchange_broken(x, got.how, "recv()");
+            return;
+        }
+        if (!x->answered) exchange_doing(x, "reading response header from upstream");
+        x->answered = true;
+        x->head_have += got.n;
+        if (!parse(x)) return;
+        if (too_big(x)) {
+            refuse_big(x);
+            return;
+        }
+    }
+    exchange_wait(x);
+}

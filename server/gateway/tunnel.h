@@ -1,0 +1,12 @@
+/* tunnel: bytes both ways between the client and the upstream after an upgrade (RFC 9110 7.8), until either side ends it. */
+#ifndef GATEWAY_TUNNEL_H
+#define GATEWAY_TUNNEL_H
+
+#include "base/text.h"
+
+struct exchange;
+
+/* The head of the 101 is filled in; early: bytes in the head's chunk that came after it. */
+void tunnel_start(struct exchange *x, struct text early);
+
+#endif
