@@ -1,0 +1,88 @@
+/*
+ * proxy: what the files of the http proxy share.
+ *   proxy.c           rows, proxy_pass, variables        proxy_head.c      the request's head, compiled and written
+ *   proxy_h1.c        HTTP/1 answers                     proxy_redirect.c  Location and Refresh for the client
+ */
+#ifndef MODULES_PROXY_H
+#define MODULES_PROXY_H
+
+#include "gateway/exchange.h"
+#include "modules/module.h"
+#include "wire/chunked.h"
+#include "wire/framing.h"
+
+/* proxy_set_header lines, as given */
+struct proxy_header { struct text name; struct template *value; };
+struct proxy_headers { struct proxy_header *v; size_t n, cap; };
+
+/* proxy_redirect lines */
+enum proxy_redirect_kind { PROXY_REDIRECT_DEFAULT, PROXY_REDIRECT_PREFIX, PROXY_REDIRECT_REGEX };
+struct proxy_redirect { enum proxy_redirect_kind kind; struct template *from, *to; struct regex *regex; };
+struct proxy_redirects { struct proxy_redirect *v; size_t n, cap; bool off; };
+
+struct proxy_head;
+
+struct proxy_conf {
+    struct gateway_conf    g;
+    struct proxy_headers   headers;
+    struct proxy_redirects redirects;
+    int                    version;         /* 1000, 1001 */
+    struct template       *method, *body;
+    struct proxy_head     *head;            /* made by check from headers */
+};
+
+/* The parts of a url: of a proxy_pass, or of what its variables gave. */
+struct proxy_url {
+    struct text scheme;
+    struct text host_header;                /* $proxy_host: with the port where it is not the scheme's own */
+    struct text host;                       /* without port; "unix:/path" */
+    uint16_t    port;                       /* 0: none given */
+    struct text uri;                        /* empty: none given */
+    bool        is_unix;
+};
+
+/* One proxy_pass: the location's content_data. */
+struct proxy_pass {
+    struct text       source;               /* as given */
+    struct template  *dynamic;              /* has variables, else NULL */
+    struct proxy_url  url;
+    struct group_ref *ref;
+    struct groups    *groups;
+    struct text       location;             /* its name: what uri takes the place of */
+};
+
+/* One request's: the exchange's data. */
+struct proxy_request {
+    const struct proxy_pass *pass;
+    const struct proxy_conf *conf;
+    struct proxy_url         url;
+    enum method              method;        /* as sent up */
+    bool                     chunked_up;    /* the request's body goes up chunked */
+    int64_t                  length_up;     /* its length, -1: none is told */
+    /* the answer */
+    bool                     in_fields;
+    struct h1_parse          parse;
+    struct framing           framing;
+    int64_t                  left;          /* of a body with a length */
+    struct chunked           chunked;
+};
+
+static inline struct proxy_request *proxy_of(const struct exchange *x) { return x->data; }
+
+/* NULL, or what is wrong. pool keeps what is made. */
+const char *proxy_url_parse(struct pool *pool, struct text t, struct proxy_url *out);
+
+extern const struct conf_type proxy_header_type, proxy_redirect_type;
+/* What the proxy_set_header lines and the defaults come to. */
+conf_result proxy_head_compile(struct conf *cf, struct proxy_conf *c);
+/* gateway_protocol's make_request. */
+bool proxy_head_make(struct exchange *x);
+/* The part of the url after the host, as it is sent. Empty: there is none, logged. */
+struct text proxy_uri(struct request *r, const struct proxy_request *q);
+/* gateway_protocol's rewrite_field. */
+bool proxy_redirect_field(struct exchange *x, const struct field *f, struct text *value_out);
+
+extern const struct gateway_protocol proxy_protocol;
+extern struct module http_proxy_module, http_proxy_pass_module;
+
+#endif
