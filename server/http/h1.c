@@ -1,6 +1,5 @@
 #include "http/h1.h"
 #include "http/h1_conn.h"
-#include "process/cycle.h"
 #include <errno.h>
 
 /* state → states that may follow */
@@ -90,7 +89,7 @@ static void ended(struct request *r, const char *why)
     h->body = NULL;
     timer_stop(&h->conn->timer);
     timer_stop(&h->write_timer);
-    if (h->state == H1_SERVING && h->keep && !process_quitting) {
+    if (h->state == H1_SERVING && h->keep) {          /* as the client was told, even where a QUIT came after it */
         h->keep_ms = (uint32_t) min_of(core->keepalive_timeout.ms, (uint64_t) UINT32_MAX);
         h1_set_state(h, H1_IDLE);
         h->conn->log = h->at->fallback->self->log;
