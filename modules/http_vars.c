@@ -119,10 +119,10 @@ GETTER(get_arg)
 
 /* ---- what was asked ---- */
 
-GETTER(get_uri) { *out = request_of(e)->uri; return true; }
-GETTER(get_request_uri) { *out = request_of(e)->target; return true; }
-GETTER(get_request) { *out = request_of(e)->main->line; return true; }
-GETTER(get_request_method) { *out = request_of(e)->main->method_name; return true; }
+GETTER(get_uri) { *out = request_of(e)->uri; return out->p != NULL; }
+GETTER(get_request_uri) { *out = request_of(e)->target; return out->p != NULL; }
+GETTER(get_request) { *out = request_of(e)->main->line; return out->p != NULL; }
+GETTER(get_request_method) { *out = request_of(e)->main->method_name; return out->p != NULL; }
 GETTER(get_is_args) { *out = request_of(e)->args.n ? T("?") : T(""); return true; }
 GETTER(get_request_length) { return give_number(e, request_of(e)->in_bytes, out); }
 

@@ -308,6 +308,7 @@ static struct verdict run_rewrite(struct run *run, const struct rewrite *w, bool
 static struct verdict run_return(struct request *r, const struct op *op)
 {
     if (op->status >= 400 && !op->value) return v_reply(op->status);
+    r->out.status = op->status;           /* a text may speak of $status */
     struct text text = op->value ? template_render(op->value, &r->eval) : T("");
     switch (op->status) {
     case 301: case 302: case 303: case 307: case 308:

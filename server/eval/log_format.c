@@ -127,7 +127,7 @@ void log_format_build(const struct log_format *f, struct eval *e, struct build *
         }
         struct value v = eval_get(e, p->n);
         if (v.state == VALUE_MISSING) {
-            if (f->escape != ESCAPE_JSON) build_char(b, '-');
+            if (f->escape == ESCAPE_DEFAULT) build_char(b, '-');
         } else if (f->escape == ESCAPE_NONE) {
             build_text(b, value_text(v));
         } else {

@@ -128,7 +128,8 @@ static enum h1_took take_line(struct h1 *h)
     r->method = line->method;
     r->method_name = line->method_name;
     r->version = line->version;
-    r->target = line->target;
+    r->target = line->form != H1_ABSOLUTE ? line->target : text_starts(line->path, T("/")) ? line->path
+              : pool_printf(r->pool, "/%.*s", TEXT_ARG(line->path));     /* $request_uri has no host, as in nginx */
     h->reading->has_line = true;
     h->conn->about.doing = "reading client request headers";
     if (line->form == H1_ASTERISK) return refuse_fault(h, FAULT_TARGET);
