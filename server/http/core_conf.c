@@ -32,13 +32,21 @@ static conf_result read_root(struct conf *cf, struct text source, struct http_ro
     return NULL;
 }
 
-static conf_result parse_root(struct conf *cf, const struct directive *d, void *field)
+static conf_result check_root(struct conf *cf, const struct directive *d)
 {
     struct text path = cf->words[1];
     static const struct { struct text name; } never[] = { { TEXT_INIT("$document_root") }, { TEXT_INIT("${document_root}") }, { TEXT_INIT("$realpath_root") }, { TEXT_INIT("${realpath_root}") } };
     for (size_t i = 0; i < countof(never); i++)
         if (text_find(path, never[i].name) >= 0)
             return conf_say(cf, "!the %s variable cannot be used in the \"%s\" directive", i < 2 ? "$document_root" : "$realpath_root", d->name);
+    return NULL;
+}
+
+static conf_result parse_root(struct conf *cf, const struct directive *d, void *field)
+{
+    struct text path = cf->words[1];
+    conf_result why = check_root(cf, d);
+    if (why) return why;
     if (path.n && path.p[path.n - 1] == '/') path.n--;
     return read_root(cf, path, field);
 }
@@ -46,8 +54,9 @@ static conf_result parse_root(struct conf *cf, const struct directive *d, void *
 static conf_result parse_alias(struct conf *cf, const struct directive *d, void *field)
 {
     struct http_root *root = field;
+    conf_result why = check_root(cf, d);
+    if (why) return why;
     root->alias_of = location_reading(cf);
-    (void) d;
     if (root->alias_of->kind == LOCATION_NAMED) return conf_say(cf, "!the \"alias\" directive cannot be used inside the named location");
     return read_root(cf, cf->words[1], root);
 }
@@ -135,16 +144,6 @@ static conf_result parse_default_type(struct conf *cf, const struct directive *d
 
 static const struct conf_type type_mime = { "mime-type", sizeof(struct text), 0, 1, 1, parse_default_type };
 
-static conf_result parse_disable(struct conf *cf, const struct directive *d, void *field)
-{
-    conf_result why = conf_bits.parse(cf, d, field);
-    unsigned bits = *(unsigned *) field;
-    if (!why && bits & KEEPALIVE_NONE && bits != KEEPALIVE_NONE) return bad_word(cf, d, cf->count - 1);
-    return why;
-}
-
-static const struct conf_type type_disable = { "none | browser ...", sizeof(unsigned), 0, 1, 3, parse_disable };
-
 static const struct conf_bounds from_1 = { 1, 0 };
 
 /* ---- rows ---- */
@@ -177,7 +176,7 @@ static const struct directive rows[] = {
     D_TIME(core, keepalive_min_timeout, "keepalive_min_timeout", IN_HSL, "0", "How long an idle connection of a client is not closed for reuse or at a graceful end of the worker."),
     D_TIME(core, keepalive_time, "keepalive_time", IN_HSL, "1h", "How old a connection may become and still serve another request."),
     D_NUM(core, keepalive_requests, "keepalive_requests", IN_HSL, "1000", "How many requests one connection may serve."),
-    { .name = "keepalive_disable", .type = &type_disable, .where = IN_HSL, .offset = FIELD(core, keepalive_disable, unsigned), .dflt = "msie6", .help = "Browsers that connections are not kept open with.", .data = disables },
+    D_BITS(core, keepalive_disable, "keepalive_disable", IN_HSL, "msie6", disables, "Browsers that connections are not kept open with."),
     D_ENUM(core, lingering_close, "lingering_close", IN_HSL, "on", lingerings, "Whether what a client still sends is read and dropped before its connection is closed, so that it sees the response."),
     D_TIME(core, lingering_time, "lingering_time", IN_HSL, "30s", "How long in all a client's data is read and dropped before closing."),
     D_TIME(core, lingering_timeout, "lingering_timeout", IN_HSL, "5s", "How long to wait for more of a client's data before closing."),

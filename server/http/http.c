@@ -81,7 +81,8 @@ static conf_result read_limit_except(struct conf *cf, const struct directive *d,
     struct location *outer = location_reading(cf);
     (void) d, (void) field;
     for (size_t i = 1; i < cf->count; i++) {
-        enum method m = method_lookup(cf->words[i]);
+        enum method m = METHOD_COUNT - 1;
+        while (m && !text_eq_nocase(method_row(m)->name, cf->words[i])) m--;
         if (m == METHOD_OTHER || m == METHOD_TRACE || m == METHOD_CONNECT) return conf_say(cf, "!invalid method \"%s\"", cf->words[i].p);
         outer->limit_except |= 1u << m;
         if (m == METHOD_GET) outer->limit_except |= 1u << METHOD_HEAD;

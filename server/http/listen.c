@@ -13,7 +13,7 @@ struct said { struct listen_options options; bool default_server, proxy_protocol
 static conf_result read_number(struct conf *cf, struct text value, const char *what, int64_t least, int *out)
 {
     uint64_t n;
-    if (!text_u64(value, &n) || n > INT32_MAX || (int64_t) n < least) return conf_say(cf, "!invalid %s \"%.*s\"", what, TEXT_ARG(value));
+    if (!text_u64(value, &n) || n > INT32_MAX || (int64_t) n < least) return conf_say(cf, "!invalid %s \"%s=%.*s\"", what, what, TEXT_ARG(value));
     *out = (int) n;
     return NULL;
 }
@@ -24,7 +24,7 @@ static conf_result read_fastopen(struct conf *cf, struct said *s, struct text v)
 static conf_result read_size(struct conf *cf, struct text value, const char *what, int *out)
 {
     uint64_t n;
-    if (!conf_read_bytes(value, &n) || n > INT32_MAX) return conf_say(cf, "!invalid %s \"%.*s\"", what, TEXT_ARG(value));
+    if (!conf_read_bytes(value, &n) || n > INT32_MAX) return conf_say(cf, "!invalid %s \"%s=%.*s\"", what, what, TEXT_ARG(value));
     *out = (int) n;
     return NULL;
 }
@@ -35,7 +35,7 @@ static conf_result read_sndbuf(struct conf *cf, struct said *s, struct text v) {
 static conf_result read_ipv6only(struct conf *cf, struct said *s, struct text v)
 {
     bool on;
-    if (!conf_read_flag(v, &on)) return conf_say(cf, "!invalid ipv6only flags \"%.*s\"", TEXT_ARG(v));
+    if (!conf_read_flag(v, &on)) return conf_say(cf, "!invalid parameter \"ipv6only=%.*s\"", TEXT_ARG(v));
     s->options.ipv6only = on;
     return NULL;
 }
@@ -62,7 +62,7 @@ static conf_result read_so_keepalive(struct conf *cf, struct said *s, struct tex
         *to[n] = (int) (n < 2 ? value / 1000 : value);
         n++;
     }
-    return n == 3 && any ? NULL : conf_say(cf, "!invalid so_keepalive value: \"%.*s\"", TEXT_ARG(v));
+    return any ? NULL : conf_say(cf, "!invalid so_keepalive value: \"%.*s\"", TEXT_ARG(v));
 }
 
 static conf_result read_bind(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) s, (void) v; return NULL; }
@@ -257,8 +257,9 @@ static bool build_names(struct conf *cf, struct listen *l)
     l->at.names = names_open(cf);
     for (size_t i = 0; i < l->server_count; i++) {
         struct vhost *v = l->servers[i];
+        static const struct vhost_name none = { TEXT_INIT(""), NULL };
         for (size_t n = 0; n < v->name_count; n++) fine &= add_name(cf, l, v, &v->names[n]);
-        if (!v->name_count && !l->at.nameless) l->at.nameless = v;
+        if (!v->name_count) fine &= add_name(cf, l, v, &none);
     }
     return fine;
 }

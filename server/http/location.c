@@ -170,7 +170,7 @@ static bool build_nodes(struct conf *cf, struct locations *set)
     return true;
 }
 
-static bool build_lists(struct conf *cf, struct locations *set)
+static void build_lists(struct conf *cf, struct locations *set)
 {
     uint32_t regexes = 0, named = 0;
     if (set->regex_count) set->regexes = pool_array(cf->pool, struct location *, set->regex_count);
@@ -180,12 +180,10 @@ static bool build_lists(struct conf *cf, struct locations *set)
         if (l->kind != LOCATION_NAMED) continue;
         for (uint32_t i = 0; i < named; i++) {
             if (!text_eq(set->named[i]->name, l->name)) continue;
-            conf_error_at(cf, l->block->file, l->block->line, "duplicate location \"%.*s\"", TEXT_ARG(l->name));
-            return false;
+            log_at(log_main, L_WARN, NULL, 0, "duplicate location \"%.*s\" in %s:%u, the first one stays", TEXT_ARG(l->name), l->block->file, l->block->line);
         }
         set->named[named++] = l;
     }
-    return true;
 }
 
 bool locations_build(struct conf *cf, struct locations *set)
@@ -193,7 +191,8 @@ bool locations_build(struct conf *cf, struct locations *set)
     if (!set) return true;
     for (struct location *l = set->first; l; l = l->next)
         if (!locations_build(cf, l->inner)) return false;
-    return build_nodes(cf, set) && build_lists(cf, set);
+    build_lists(cf, set);
+    return build_nodes(cf, set);
 }
 
 void locations_each(const struct locations *set, void (*fn)(struct location *l, void *arg), void *arg)

@@ -10,15 +10,17 @@
 /* Of the configuration read last: folders are made right after it is whole. */
 static struct folder { struct folder *next; struct text path; } *folders;
 
+enum { LEVELS_MOST = 9 };
+
 static conf_result parse(struct conf *cf, const struct directive *d, void *field)
 {
     struct temp_path *t = field;
     t->path = conf_full_path(cf, cf->words[1], false);
     while (t->path.n > 1 && t->path.p[t->path.n - 1] == '/') t->path.n--;
     t->path = pool_printf(cf->pool, "%.*s", TEXT_ARG(t->path));
-    for (size_t i = 2; i < cf->count; i++) {
+    for (size_t i = 2, depth = 0; i < cf->count; i++) {
         uint64_t level;
-        if (!text_u64(cf->words[i], &level) || level < 1 || level > 3)
+        if (!text_u64(cf->words[i], &level) || level < 1 || (depth += level) > LEVELS_MOST)
             return conf_say(cf, "!invalid value \"%s\" in \"%s\" directive", cf->words[i].p, d->name);
         t->level[i - 2] = (uint8_t) level;
     }
