@@ -126,8 +126,8 @@ int socket_steer(int fd, const struct socket_want *w, unsigned n)
 int socket_steer_all(int fd)
 {
     int zero = 0;
-    if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &zero, sizeof zero) == 0 || errno == ENOENT) return 0;
-    return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &zero, sizeof zero) == 0) return 0;
+    return errno == ENOENT || errno == EOPNOTSUPP ? 0 : -1;      /* nothing was attached, or could be (MPTCP) */
 }
 
 /* ---- inherited ---- */
