@@ -47,7 +47,7 @@ static void put_body_bytes_sent(struct eval *e, struct build *b)
 
 static void put_remote_addr(struct eval *e, struct build *b)
 {
-    const struct addr *a = &request_of(e)->conn->peer;
+    const struct addr *a = request_of(e)->peer;
     if (a->family != AF_INET) {
         addr_print(b, a, true);
         return;

@@ -453,7 +453,7 @@ static struct addr ask_address(const struct geo *g, struct eval *e)
         struct text t = template_render(g->address, e);
         if (text_find_char(t, '/') < 0 && addr_parse_cidr(t, &c)) a = c.base;
     } else {
-        a = request_of(e)->conn->peer;
+        a = *request_of(e)->peer;
     }
     return g->proxies.n && e->kind == EVAL_HTTP ? forwarded(g, request_of(e), a) : a;
 }

@@ -274,7 +274,7 @@ GETTER(get_realpath_root)
 
 /* ---- the connection ---- */
 
-GETTER(get_remote_addr) { *out = addr_text(e->pool, &request_of(e)->conn->peer, true); return true; }
+GETTER(get_remote_addr) { *out = addr_text(e->pool, request_of(e)->peer, true); return true; }
 GETTER(get_connection) { return give_number(e, request_of(e)->conn->about.number, out); }
 GETTER(get_connection_requests) { return give_number(e, request_of(e)->main->number, out); }
 GETTER(get_connection_time) { return give_ms(e, clock_now.ms - request_of(e)->conn->started_ms, out); }
@@ -289,12 +289,12 @@ static bool give_port(struct eval *e, const struct addr *a, struct text *out)
     return true;
 }
 
-GETTER(get_remote_port) { return give_port(e, &request_of(e)->conn->peer, out); }
+GETTER(get_remote_port) { return give_port(e, request_of(e)->peer, out); }
 GETTER(get_server_port) { return give_port(e, conn_local(request_of(e)->conn), out); }
 
 GETTER(get_binary_remote_addr)
 {
-    const struct addr *a = &request_of(e)->conn->peer;
+    const struct addr *a = request_of(e)->peer;
     if (a->family == AF_INET) *out = text_of((const char *) &a->in.sin_addr, sizeof a->in.sin_addr);
     else if (a->family == AF_INET6) *out = text_of((const char *) &a->in6.sin6_addr, sizeof a->in6.sin6_addr);
     else *out = addr_text(e->pool, a, true);

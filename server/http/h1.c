@@ -376,7 +376,7 @@ static void describe(struct build *b, void *arg)
     struct h1 *h = arg;
     if (h->magic != H1_MAGIC || !h->conn) return;
     build_lit(b, ", client: ");
-    addr_print(b, &h->conn->peer, true);
+    addr_print(b, h->r ? h->r->peer : &h->conn->peer, true);
     if (h->r) {
         describe_request(b, h->r);
         return;

@@ -71,6 +71,7 @@ struct request *request_open(struct conn *c, const struct protocol *proto, void 
     r->proto = proto;
     r->stream = stream;
     r->conn = c;
+    r->peer = &c->peer;
     r->main = r;
     r->uri_changes = REDIRECTS + 1;
     r->subrequests = SUBREQUESTS;

@@ -108,6 +108,7 @@ struct request {
     const struct protocol *proto;
     void                  *stream;         /* h1 connection or h2 stream: the protocol's */
     struct conn           *conn;
+    const struct addr     *peer;           /* whom it is from: the connection's, or as realip found it in the request */
     struct request        *main, *parent;  /* main == this: not a subrequest */
     struct vhost          *vhost;
     struct location       *location;

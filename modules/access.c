@@ -1,0 +1,62 @@
+/* access: who may come in, by address: the first rule that fits decides; where none does, there is nothing to say. */
+#include "modules/module.h"
+#include "http/steps.h"
+
+enum { ORDER_ACCESS = 10 };
+
+enum rule_kind { RULE_ALL, RULE_UNIX, RULE_NET };
+struct rule { enum rule_kind kind; bool deny; struct cidr net; };
+struct rules { struct rule *v; size_t n, cap; };
+struct access_conf { struct rules rules; };
+
+extern struct module access_module;
+
+static conf_result parse_rule(struct conf *cf, const struct directive *d, void *field)
+{
+    struct rules *rules = field;
+    struct text word = cf->words[1];
+    struct rule rule = { .kind = RULE_NET, .deny = d->name[0] == 'd' };
+    if (text_eq(word, T("all"))) rule.kind = RULE_ALL;
+    else if (text_eq(word, T("unix:"))) rule.kind = RULE_UNIX;
+    else if (!addr_parse_cidr(word, &rule.net)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
+    else if (rule.net.low_bits) conf_warn(cf, "low address bits of %.*s are meaningless", TEXT_ARG(word));
+    if (rules->n == rules->cap) rules->v = pool_grow(cf->pool, rules->v, rules->n, &rules->cap, sizeof *rules->v);
+    rules->v[rules->n++] = rule;
+    return NULL;
+}
+
+static bool fits(const struct rule *rule, const struct addr *a)
+{
+    switch (rule->kind) {
+    case RULE_ALL: return true;
+    case RULE_UNIX: return a->family == AF_UNIX;
+    default: return addr_in_cidr(a, &rule->net);
+    }
+}
+
+static struct verdict decide(struct request *r)
+{
+    const struct access_conf *c = request_values(r, &access_module);
+    for (size_t i = 0; i < c->rules.n; i++) {
+        const struct rule *rule = &c->rules.v[i];
+        if (!fits(rule, r->peer)) continue;
+        if (!rule->deny) return v_goto(&step_post_access);
+        if (http_core(r)->satisfy == SATISFY_ALL) request_log(r, L_ERR, 0, "access forbidden by rule");
+        return v_reply(403);
+    }
+    return v_next();
+}
+
+static const struct conf_type type_rule = { .syntax = "address | CIDR | unix: | all", .size = sizeof(struct rules), .flags = CONF_MULTI, .min = 1, .max = 1, .parse = parse_rule };
+
+enum { WHERE = IN_HSL | IN_LIMIT_EXCEPT };
+static const struct directive rows[] = {
+    D_TYPE(struct access_conf, rules, struct rules, &type_rule, "allow", WHERE, NULL, "Lets clients of an address or network in, unless a rule before it denies them."),
+    D_TYPE(struct access_conf, rules, struct rules, &type_rule, "deny", WHERE, NULL, "Refuses clients of an address or network, unless a rule before it allows them."),
+    { .name = NULL },
+};
+
+static const struct hook hooks[] = { { .step = &step_access, .name = "access", .run = decide, .order = ORDER_ACCESS }, { .step = NULL } };
+static const struct http_part part = { .hooks = hooks };
+
+struct module access_module = { .name = "access", .conf_size = sizeof(struct access_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };
