@@ -68,6 +68,20 @@ GETTER(get_http)
     return give_fields(e->pool, &request_of(e)->in, name, text_eq(name, T("cookie")) ? T("; ") : T(", "), out);
 }
 
+/* Names that are known by number: data is where the number stands. */
+GETTER(get_known)
+{
+    struct request *r = request_of(e);
+    enum field_id id = *(const enum field_id *) v->data;
+    unsigned first = r->in_at[id];
+    if (!first && likely(r->in.n < 255)) return false;
+    for (unsigned i = first; i < r->in.n; i++)
+        if (unlikely(r->in.v[i].id == id)) return get_http(e, v, name, out);
+    if (!first) return get_http(e, v, name, out);
+    *out = r->in.v[first - 1].value;
+    return true;
+}
+
 GETTER(get_sent_trailer)
 {
     return give_fields(e->pool, &request_of(e)->out.trailers, text_from(name, strlen("sent_trailer_")), T(", "), out);
@@ -430,6 +444,8 @@ GETTER(get_hostname)
     return true;
 }
 
+static const enum field_id known[] = { FIELD_HOST, FIELD_USER_AGENT, FIELD_REFERER, FIELD_COOKIE, FIELD_VIA, FIELD_X_FORWARDED_FOR };
+
 #define V(nm, fn, fl, hp) { .name = nm, .get = fn, .flags = fl, .help = hp }
 #define N VAR_NO_CACHE
 
@@ -450,6 +466,12 @@ static const struct variable variables[] = {
     V("host", get_host, 0, "The host of the request line, else of the Host header, else the server's name."),
     V("hostname", get_hostname, 0, "The machine's name."),
     V("http_", get_http, VAR_PREFIX, "The request header of that name, in lower case with \"_\" for \"-\"; several lines are joined."),
+    { .name = "http_host", .get = get_known, .data = &known[0], .help = "The request's Host, as it came." },
+    { .name = "http_user_agent", .get = get_known, .data = &known[1], .help = "The request's User-Agent." },
+    { .name = "http_referer", .get = get_known, .data = &known[2], .help = "The request's Referer." },
+    { .name = "http_cookie", .get = get_known, .data = &known[3], .help = "The request's cookies; several lines are joined by \"; \"." },
+    { .name = "http_via", .get = get_known, .data = &known[4], .help = "The request's Via; several lines are joined." },
+    { .name = "http_x_forwarded_for", .get = get_known, .data = &known[5], .help = "The request's X-Forwarded-For; several lines are joined." },
     V("https", get_https, 0, "\"on\" over TLS, else empty."),
     V("is_args", get_is_args, N, "\"?\" where the request has arguments, else empty."),
     V("is_request_port", get_is_request_port, 0, "\":\" where $request_port is not empty, else empty."),

@@ -1,5 +1,8 @@
 /* log_format: a list of pieces. */
 #include "eval/log_format.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum escape { ESCAPE_DEFAULT, ESCAPE_JSON, ESCAPE_NONE };
 
@@ -74,31 +77,38 @@ struct log_format *log_format_compile(struct conf *cf, enum eval_kind kind, cons
     return f;
 }
 
-/* ---- escaping: long runs of bytes that stay as they are, eight at a time ---- */
+/* ---- escaping: long runs of bytes that stay as they are ---- */
 
-#define EACH(c) ((uint64_t) (c) * 0x0101010101010101u)
+static inline bool is_plain(unsigned char c, bool json) { return c >= 0x20 && c != '"' && c != '\\' && (json || c < 0x7f); }
 
-/* The high bit of each byte that is "c" (exact for the lowest such byte, which is the one that counts). */
-static inline uint64_t has(uint64_t w, unsigned char c) { uint64_t x = w ^ EACH(c); return (x - EACH(0x01)) & ~x & EACH(0x80); }
-/* Below a space, '"' or '\'. */
-static inline uint64_t has_json(uint64_t w) { return ((w - EACH(0x20)) & ~w & EACH(0x80)) | has(w, '"') | has(w, '\\'); }
-/* The same, DEL and above. */
-static inline uint64_t has_special(uint64_t w) { return has_json(w) | (w & EACH(0x80)) | has(w, 0x7f); }
+#ifdef __SSE2__
+#define STEP 16
+/* Which of sixteen bytes need an escape, a bit each. Signed, bytes above 127 are below a space. */
+static inline unsigned special(const char *p, bool json)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *) (const void *) p);
+    __m128i quote = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    __m128i other = json ? _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v)
+                         : _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+    return (unsigned) _mm_movemask_epi8(_mm_or_si128(quote, other));
+}
+#endif
 
 /* How many bytes at the front need no escape. */
 static inline size_t plain(struct text t, bool json)
 {
     size_t i = 0;
-    for (; i + 8 <= t.n; i += 8) {
-        uint64_t w;
-        memcpy(&w, t.p + i, 8);
-        uint64_t hit = json ? has_json(w) : has_special(w);
-        if (hit) return i + (size_t) __builtin_ctzll(hit) / 8;
+#ifdef __SSE2__
+    for (; i + STEP <= t.n; i += STEP) {
+        unsigned hit = special(t.p + i, json);
+        if (hit) return i + (size_t) __builtin_ctz(hit);
     }
-    for (; i < t.n; i++) {
-        unsigned char c = (unsigned char) t.p[i];
-        if (c < 0x20 || c == '"' || c == '\\' || (!json && c >= 0x7f)) break;
+    if (i && i < t.n) {                            /* the rest, with bytes that were looked at before it */
+        unsigned hit = special(t.p + t.n - STEP, json);
+        return hit ? t.n - STEP + (size_t) __builtin_ctz(hit) : t.n;
     }
+#endif
+    while (i < t.n && is_plain((unsigned char) t.p[i], json)) i++;
     return i;
 }
 
