@@ -1,31 +1,36 @@
 /* index: which file answers for a folder. */
 #include "modules/module.h"
+#include "http/open_file.h"
 #include <errno.h>
-#include <sys/stat.h>
 
 enum { ORDER_INDEX = 100 };      /* before autoindex and static */
 
 struct index_conf { struct templates files; };
 extern struct module index_module;
 
+static struct verdict refuse(struct request *r, struct text path, int err)
+{
+    if (err == EACCES) {
+        request_log(r, L_ERR, err, "\"%.*s\" is forbidden", TEXT_ARG(path));
+        return v_reply(403);
+    }
+    if (http_core(r)->log_not_found.on) request_log(r, L_ERR, err, "\"%.*s\" is not found", TEXT_ARG(path));
+    return v_reply(404);
+}
+
 /* Is the folder itself there? Says why not. */
 static struct verdict refuse_folder(struct request *r, char *path)
 {
-    struct stat st;
+    struct open_file f;
     struct text t = text_c(path);
     ssize_t slash = text_rfind_char(t, '/');
     path[slash > 0 ? slash : 1] = '\0';
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return v_next();
-    int err = errno == 0 ? ENOTDIR : errno;
-    if (err == ENOENT || err == ENOTDIR || err == ENAMETOOLONG) {
-        if (http_core(r)->log_not_found.on) request_log(r, L_ERR, ENOENT, "\"%.*s\" is not found", TEXT_ARG(t));
-        return v_reply(404);
-    }
-    if (err == EACCES) {
-        request_log(r, L_ERR, err, "\"%.*s\" is forbidden", TEXT_ARG(t));
-        return v_reply(403);
-    }
-    request_log(r, L_CRIT, err, "stat() \"%s\" failed", path);
+    struct verdict v = open_file(r, text_c(path), OPEN_TEST, &f);
+    if (v.what != V_NEXT) return v;
+    if (!f.err && f.is_folder) return v_next();
+    if (!f.err) f.err = ENOTDIR;
+    if (f.err == ENOENT || f.err == ENOTDIR || f.err == ENAMETOOLONG || f.err == EACCES) return refuse(r, t, f.err == EACCES ? EACCES : ENOENT);
+    request_log(r, L_CRIT, f.err, "%s \"%s\" failed", f.call, path);
     return v_reply(500);
 }
 
@@ -40,7 +45,7 @@ static struct verdict go_to(struct request *r, struct text name)
 static struct verdict find(struct request *r)
 {
     const struct index_conf *conf = request_values(r, &index_module);
-    struct stat st;
+    struct open_file f;
     if (r->uri.p[r->uri.n - 1] != '/' || !(r->method == METHOD_GET || r->method == METHOD_HEAD || r->method == METHOD_POST)) return v_next();
     for (size_t i = 0; i < conf->files.n; i++) {
         struct text name = template_render(conf->files.v[i], &r->eval);
@@ -50,13 +55,16 @@ static struct verdict find(struct request *r)
         char *path = (char *) (uintptr_t) folder.p;
         memcpy(path + folder.n, name.p, name.n);
         path[folder.n + name.n] = '\0';
-        errno = 0;
-        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) return go_to(r, name);
-        if (errno && errno != ENOENT && errno != ENOTDIR && errno != EACCES) {
-            request_log(r, L_CRIT, errno, "stat() \"%s\" failed", path);
+        struct verdict v = open_file(r, text_of(path, folder.n + name.n), OPEN_TEST, &f);
+        if (v.what != V_NEXT) return v;
+        if (!f.err && !f.is_folder) return go_to(r, name);
+        if (f.err == ELOOP) return v_reply(403);
+        if (f.err == ENOTDIR || f.err == ENAMETOOLONG || f.err == EACCES) return refuse(r, text_of(path, folder.n + name.n), f.err);
+        if (f.err && f.err != ENOENT) {
+            request_log(r, L_CRIT, f.err, "%s \"%s\" failed", f.call, path);
             return v_reply(500);
         }
-        struct verdict v = refuse_folder(r, path);
+        v = refuse_folder(r, path);
         if (v.what != V_NEXT) return v;
     }
     return v_next();

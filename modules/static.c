@@ -1,21 +1,19 @@
 /* static: files by root and alias. */
 #include "modules/module.h"
+#include "http/open_file.h"
 #include "wire/uri.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { ORDER_STATIC = 300 };     /* after index and autoindex */
 
 /* nginx's form: time and size in hex. */
-static struct text make_etag(struct request *r, const struct stat *st)
+static struct text make_etag(struct request *r, const struct open_file *f)
 {
     struct build b = build_in_pool(r->pool, 40, 0);
     build_char(&b, '"');
-    build_hex(&b, (uint64_t) st->st_mtime, 1);
+    build_hex(&b, (uint64_t) f->modified, 1);
     build_char(&b, '-');
-    build_hex(&b, (uint64_t) st->st_size, 1);
+    build_hex(&b, (uint64_t) f->size, 1);
     build_char(&b, '"');
     return build_done(&b);
 }
@@ -46,49 +44,41 @@ static struct verdict redirect(struct request *r)
     return v_reply(301);
 }
 
-static struct verdict send_file(struct request *r, int fd, const struct stat *st)
+static struct verdict send_file(struct request *r, struct open_file *f)
 {
     struct chain body = CHAIN_EMPTY;
-    struct chain_file *file = chain_file_open(fd);
     r->out.status = 200;
-    r->out.length = st->st_size;
-    r->out.modified = st->st_mtime;
-    if (http_core(r)->etag.on) r->out.etag = make_etag(r, st);
+    r->out.length = f->size;
+    r->out.modified = f->modified;
+    if (http_core(r)->etag.on) r->out.etag = make_etag(r, f);
     request_set_type(r);
     r->out.accept_ranges = true;
     if (response_head(r)) {
-        if (st->st_size) chain_add_file(&body, file, 0, (size_t) st->st_size);
+        if (f->size) chain_add_file(&body, f->file, 0, (size_t) f->size);
         response_body(r, &body, BODY_FINAL);
     }
-    chain_file_drop(&file);
+    chain_file_drop(&f->file);
     return v_over();
 }
 
 static struct verdict serve(struct request *r)
 {
-    struct stat st;
+    struct open_file f;
     if (!(r->method == METHOD_GET || r->method == METHOD_HEAD || r->method == METHOD_POST)) return v_reply(405);
     if (r->uri.p[r->uri.n - 1] == '/') return v_next();
     struct text path = request_map_path(r, 0, NULL);
     if (!path.n) return v_reply(500);
-    int fd = open(path.p, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) return refuse(r, errno, "open()", path.p);
-    if (fstat(fd, &st) < 0) {
-        int err = errno;
-        close(fd);
-        return refuse(r, err, "fstat()", path.p);
-    }
-    if (!S_ISREG(st.st_mode)) {
-        close(fd);
-        if (S_ISDIR(st.st_mode)) return redirect(r);
+    struct verdict v = open_file(r, path, OPEN_READ, &f);
+    if (v.what != V_NEXT) return v;
+    if (f.err) return refuse(r, f.err, f.call, path.p);
+    if (f.is_folder) return redirect(r);
+    if (!f.is_file) {
         request_log(r, L_CRIT, 0, "\"%s\" is not a regular file", path.p);
         return v_reply(404);
     }
-    if (r->method == METHOD_POST) {
-        close(fd);
-        return v_reply(405);
-    }
-    return send_file(r, fd, &st);
+    if (r->method != METHOD_POST) return send_file(r, &f);
+    chain_file_drop(&f.file);
+    return v_reply(405);
 }
 
 static const struct hook hooks[] = { { .step = &step_content, .name = "static", .run = serve, .order = ORDER_STATIC }, { .step = NULL } };

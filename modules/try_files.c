@@ -1,6 +1,6 @@
 /* try_files: the first of several files that is there answers, or the last uri. */
 #include "modules/module.h"
-#include <sys/stat.h>
+#include "http/open_file.h"
 
 struct try_file { struct template *path; bool folder; };
 /* Those but the last are files; the last is a uri, a named location, or a code. */
@@ -56,12 +56,6 @@ static char *full_path(struct request *r, struct text name, size_t *root_out)
     return (char *) (uintptr_t) path.p;
 }
 
-static bool is_there(const char *path, bool folder)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) == folder;
-}
-
 static void take(struct request *r, struct text path, size_t root)
 {
     const struct location *alias = http_core(r)->root.alias_of;
@@ -94,7 +88,10 @@ static struct verdict try(struct request *r)
         size_t root = 0;
         char *path = full_path(r, template_render(list->v[i].path, &r->eval), &root);
         if (!path || !*path) return v_reply(500);
-        if (!is_there(path, list->v[i].folder)) continue;
+        struct open_file f;
+        struct verdict v = open_file(r, text_c(path), OPEN_TEST, &f);
+        if (v.what != V_NEXT) return v;
+        if (f.err || f.is_folder != list->v[i].folder) continue;
         take(r, text_c(path), root);
         return v_next();
     }

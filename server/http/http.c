@@ -118,15 +118,9 @@ static const struct directive rows[] = {
     D_NONE("postpone_output", IN_HSL, "size", "1460", "How much output is gathered before it is sent; weir sends what a turn of its loop brought in one call."),
     D_NONE("output_buffers", IN_HSL, "number size", "2 32k", "Buffers for reading files that are not sent by sendfile(); weir's are recycled chunks."),
     D_NONE("send_lowat", IN_HSL, "size", "0", "Least free room in a socket's buffer before more is sent; Linux decides that itself."),
-    D_NONE("read_ahead", IN_HSL, "size", "0", "How far the kernel reads ahead in files; Linux decides that itself."),
-    D_NONE("aio", IN_HSL, "on | off | threads[=pool]", "off", "Asynchronous file reads; weir sends files from the page cache."),
     D_NONE("aio_write", IN_HSL, "on | off", "off", "Asynchronous file writes; weir's temporary files stay in the page cache."),
     D_NONE("directio", IN_HSL, "size | off", "off", "Reads large files past the page cache; weir always uses it."),
     D_NONE("directio_alignment", IN_HSL, "size", "512", "Alignment of reads past the page cache; weir makes none."),
-    D_NONE("open_file_cache", IN_HSL, "off | max=N [inactive=time]", "off", "Keeps descriptors of files open; weir opens files anew."),
-    D_NONE("open_file_cache_errors", IN_HSL, "on | off", "off", "Remembers files that are not there; weir looks anew."),
-    D_NONE("open_file_cache_min_uses", IN_HSL, "number", "1", "How often a file must be used to stay open; weir opens files anew."),
-    D_NONE("open_file_cache_valid", IN_HSL, "time", "60s", "How long an open file is trusted; weir opens files anew."),
     { 0 }
 };
 

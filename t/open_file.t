@@ -1,0 +1,131 @@
+# Opening files: disable_symlinks, open_file_cache, aio threads, and what is no regular file.
+use lib 't/lib';
+use Weir;
+use Weir::Compare;
+
+sub get { my ($uri, @fields) = @_; return "GET $uri HTTP/1.1\r\nHost: h.test\r\nConnection: close\r\n" . join('', map { "$_\r\n" } @fields) . "\r\n" }
+sub asks { map { ($_ => get($_)) } @_ }
+
+# ---- links
+
+my $links = <<'EOC';
+events { }
+http {
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        root %%TESTDIR%%/html;
+        location /on/ { alias %%TESTDIR%%/html/; disable_symlinks on from=%%TESTDIR%%; try_files $uri =404; }
+        location /own/ { alias %%TESTDIR%%/html/; disable_symlinks if_not_owner from=%%TESTDIR%%; }
+        location /off/ { alias %%TESTDIR%%/html/; disable_symlinks off; }
+        location /part/ { alias %%TESTDIR%%/html/; disable_symlinks on from=%%TESTDIR%%/html/to-d; }
+        location /slash/ { alias %%TESTDIR%%/html/; disable_symlinks on from=%%TESTDIR%%/html/to-d/; }
+        location /other/ { alias %%TESTDIR%%/html/; disable_symlinks on from=/nowhere; }
+        location /var/ { alias %%TESTDIR%%/html/; disable_symlinks if_not_owner from=$document_root; }
+        location /none/ { alias %%TESTDIR%%/html/; disable_symlinks on; }
+    }
+}
+EOC
+
+sub make_links {
+    my $h = shift->dir . '/html';
+    symlink 'd/f', "$h/link";
+    symlink 'd', "$h/to-d";
+    symlink 'nowhere', "$h/dangling";
+    symlink '../link', "$h/d/back";
+    symlink 'circle', "$h/circle";
+    symlink 'd/f', "$h/strange";
+    system 'chown', '-h', '65534:65534', "$h/strange";
+    symlink 'd', "$h/strange-d";
+    system 'chown', '-h', '65534:65534', "$h/strange-d";
+    system 'mkfifo', "$h/fifo";
+    symlink '/dev/zero', "$h/zero";
+}
+
+my @names = qw(d/f d/ d link to-d/f to-d/ to-d to-d/back dangling circle missing missing/f d/f/x fifo zero strange strange-d/f strange-d);
+Weir->compare($links, [map { my $l = $_; asks(map { "/$l/$_" } @names) } qw(on own off part slash other var none)],
+    files => { 'html/d/f' => "file\n", 'html/d/index.html' => "index\n" }, warm => \&make_links);
+
+# ---- a cache
+
+my $cached = <<'EOC';
+events { }
+http {
+    open_file_cache max=4 inactive=10s;
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        root %%TESTDIR%%/html;
+        location /errors/ { open_file_cache_errors on; alias %%TESTDIR%%/html/; }
+        location /fresh/ { open_file_cache_valid 0; alias %%TESTDIR%%/html/; }
+        location /often/ { open_file_cache_min_uses 3; open_file_cache max=10; alias %%TESTDIR%%/html/; }
+        location /off/ { open_file_cache off; alias %%TESTDIR%%/html/; }
+    }
+}
+EOC
+my %files = map { ("html/$_" => "$_\n") } 'a' .. 'h', 'dd/x';
+# Changes a file (or makes or removes it) and says what is served then.
+sub after { my ($uri, $name, $bytes) = @_; return sub { my $w = shift; my $f = $w->dir . "/html/$name"; unlink $f; $w->write_file("html/$name", $bytes) if defined $bytes; return $w->raw(get($uri)) } }
+Weir->compare($cached, [
+    asks('/a', '/b', '/d', '/dd/x', '/missing'),
+    'changed: the old one' => after('/a', 'a', "new a\n"),
+    'changed, not by the cache' => get('/off/a'),
+    'gone: still served' => after('/b', 'b', undef),
+    'made: errors are not remembered' => after('/missing', 'missing', "there\n"),
+    asks('/errors/late'),
+    'made: errors are remembered' => after('/errors/late', 'late', "late\n"),
+    'not remembered elsewhere' => get('/late'),
+    asks('/fresh/c'),
+    'changed: looked at anew' => after('/fresh/c', 'c', "new c\n"),
+    asks('/often/e', '/often/e?1'),
+    'changed, not kept open yet' => after('/often/e', 'e', "new e\n"),
+    asks('/often/e?2', '/often/e?3'),
+    'changed, kept open by now' => after('/often/e', 'e', "newer e\n"),
+    asks('/a', '/b', '/c', '/d', '/e', '/f', '/g', '/h', '/dd/x'),
+    'driven out by others' => after('/b', 'b', "new b\n"),
+    'conditions hold in the cache' => get('/f', 'If-None-Match: "6553f100-2"'),
+    'ranges too' => get('/f', 'Range: bytes=0-0'),
+    'the type of what asks' => get('/off/f'),
+], files => \%files);
+
+# ---- in threads: the same answers as without
+
+my $threads = <<'EOC';
+thread_pool small threads=1 max_queue=100;
+thread_pool default threads=4;
+events { }
+http {
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        root %%TESTDIR%%/html;
+        aio threads;
+        location /small/ { aio threads=small; alias %%TESTDIR%%/html/; }
+        location /cache/ { open_file_cache max=10; open_file_cache_errors on; alias %%TESTDIR%%/html/; }
+        location /own/ { disable_symlinks if_not_owner from=$document_root; alias %%TESTDIR%%/html/; }
+        location /try/ { try_files /none$uri /small$uri /small/dd/ /dd/x =404; }
+        location /index/ { index none.html none2.html x; alias %%TESTDIR%%/html/dd/; }
+        location /sendfile/ { sendfile on; alias %%TESTDIR%%/html/; }
+    }
+}
+EOC
+$files{'html/big'} = join '', map { 'line ' . ($_ % 7) x 3 . "\n" } 1 .. 300000;
+Weir->compare($threads, [
+    asks(map { my $l = $_; map { "/$l$_" } qw(a b dd dd/ dd/x missing big fifo), 'big?2', 'a?2', 'missing?2' } '', 'small/', 'cache/', 'own/', 'try/', 'index/', 'sendfile/'),
+    asks('/own/strange', '/own/link'),
+    'a range in the middle' => get('/big', 'Range: bytes=1000000-2000000'),
+    'a range at the end' => get('/big', 'Range: bytes=-100000'),
+    'the head alone' => "HEAD /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    'not modified' => get('/big', 'If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT'),
+], files => \%files, warm => \&make_links);
+
+# ---- wrong words
+
+my $wrong = Weir->new;
+for my $row (['open_file_cache inactive=5s', '"open_file_cache" directive must have the "max" parameter'], ['open_file_cache max=0', 'invalid "open_file_cache" parameter "max=0"'],
+    ['open_file_cache max=5 x', 'invalid "open_file_cache" parameter "x"'], ['disable_symlinks maybe', 'invalid parameter "maybe"'],
+    ['disable_symlinks on off', 'duplicate parameters "on off"'], ['disable_symlinks from=/x', '"disable_symlinks" must have "off", "on" or "if_not_owner" parameter'],
+    ['aio threads=none', 'unknown thread pool "none"'], ['aio maybe', 'invalid value']) {
+    $wrong->write_conf("events { }\nhttp { $row->[0]; }\n");
+    my ($code, $said) = $wrong->t_binary;
+    like($said, qr/\[emerg\] \Q$row->[1]\E.* in \S+:2$/m, "$row->[0]: refused");
+}
+$wrong->expect_log(qr/./);
+done_testing;
