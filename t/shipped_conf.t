@@ -1,0 +1,36 @@
+# The configuration files that come with weir: as they are, and with every example in them switched on.
+use lib 't/lib';
+use Weir;
+
+sub shipped { return Weir::slurp("$Weir::top/conf/$_[0]") }
+
+my %files = ('mime.types' => shipped('mime.types'), 'html/index.html' => shipped('html/index.html'), 'html/50x.html' => shipped('html/50x.html'));
+
+# Ports of the files become free ones.
+my $text = shipped('weir.conf');
+$text =~ s/listen(\s+)80\b/"listen${1}127.0.0.1:%%PORT_0%%"/ge;
+my $w = Weir->new(conf => $text, files => \%files)->start;
+my $r = $w->get('/');
+is($r->status, 200, 'weir.conf: /');
+is($r->header('Content-Type'), 'text/html', 'type by name');
+like($r->body, qr/weir works/, 'the page');
+is($w->get('/none')->status, 404, 'not found');
+is(scalar(() = $w->wait_access(2, 'logs/access.log')), 2, 'access log');
+ok($w->stop, 'stop');
+
+(my $all = $text) =~ s/^(\s*)#(?=\w|\}|    )/$1/mg;
+$all =~ s/^(user|error_log|pid)\b/#$1/mg;
+unlike($all, qr/^\s*#(location|upstream|server)/m, 'the examples are switched on');
+$w = Weir->new(conf => $all, files => \%files);
+my ($code, $said) = $w->t_binary;
+is($code, 0, 'with all examples: -t') or diag $said, $all;
+
+my $quick = shipped('quickstart.conf');
+my %port = (8080 => 0, 8081 => 1, 8082 => 2);
+$quick =~ s/127\.0\.0\.1:(808[012])/"127.0.0.1:%%PORT_$port{$1}%%"/ge;
+$w = Weir->new(conf => $quick)->start;
+my %seen;
+$seen{ $w->get('/hello')->body }++ for 1 .. 10;
+is(join('', sort keys %seen), "hello from backend one: GET /hello for 127.0.0.1\nhello from backend two: GET /hello for 127.0.0.1\n", 'quickstart.conf: both backends answer');
+ok($w->stop, 'stop');
+done_testing;
