@@ -219,10 +219,35 @@ bool h1_fill(struct h1 *h)
     return false;
 }
 
+/* The PROXY header, which comes before the first request. False: it is not there yet, or the connection was ended. */
+static bool take_proxied(struct h1 *h)
+{
+    size_t used;
+    struct conn *c = h->conn;
+    while (!h->proxied) {
+        if (!h1_fill(h)) return false;
+        switch (proxied_read(h->in->data + h->from, h->to - h->from, &h->proxy, &used)) {
+        case PROXIED_MORE:
+            break;
+        case PROXIED_DONE:
+            h->from += (uint32_t) used;
+            h->proxied = true;
+            break;
+        case PROXIED_BAD:
+            c->about.doing = "reading PROXY protocol";
+            log_at(c->log, L_ERR, &c->about, 0, "broken header: \"%.*s\"", (int) min_of(h->to - h->from, 128u), h->in->data + h->from);
+            h1_abandon(h, "broken PROXY header", false);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Heads, until one is complete or no more has come. */
 static void take(struct h1 *h)
 {
     conn_set_idle(h->conn, false);
+    if (unlikely(!h->proxied) && !take_proxied(h)) return;
     while (h->state == H1_IDLE || h->state == H1_HEAD) {
         if (h->from == h->to || h->starved) {
             if (!h1_fill(h)) break;

@@ -4,6 +4,7 @@
 
 #include "http/core_conf.h"
 #include "http/h1.h"
+#include "http/proxied.h"
 #include "http/reqbody.h"
 #include "http/response.h"
 #include "http/steps.h"

@@ -29,7 +29,8 @@ static void start(struct h1 *h)
     c->about.doing = "reading client request line";
     h->keep = h->broken = h->chunked = h->by_length = h->linger = h->timed = h->final = h->cut = h->gone = false;
     r->number = ++h->requests;
-    r->pipelined = h->from > 0;
+    r->pipelined = h->from > 0 && r->number > 1;
+    r->proxied = h->proxy;
 }
 
 void h1_head_move(struct h1 *h)

@@ -24,7 +24,7 @@
 
 #define REQUEST_MAGIC 0x52455131u
 
-struct vhost; struct location; struct request; struct filter_at;
+struct vhost; struct location; struct proxied; struct request; struct filter_at;
 
 /* Fields in the order they came or go; id tells the known ones. */
 struct fields { struct field *v; unsigned n, cap; };
@@ -109,6 +109,7 @@ struct request {
     void                  *stream;         /* h1 connection or h2 stream: the protocol's */
     struct conn           *conn;
     const struct addr     *peer;           /* whom it is from: the connection's, or as realip found it in the request */
+    const struct proxied  *proxied;        /* the PROXY header of its connection, or NULL: proxied.h */
     struct request        *main, *parent;  /* main == this: not a subrequest */
     struct vhost          *vhost;
     struct location       *location;
