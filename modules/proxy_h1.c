@@ -162,6 +162,14 @@ static enum gateway_parse parse_body(struct exchange *x, struct chunk *chunk, co
     }
 }
 
+static int64_t raw_left(struct exchange *x)
+{
+    const struct proxy_request *q = proxy_of(x);
+    return q->framing.kind == FRAMING_LENGTH ? q->left : 0;
+}
+
+static void raw_took(struct exchange *x, int64_t n) { proxy_of(x)->left -= n; }
+
 static bool ends_at_eof(struct exchange *x) { return proxy_of(x)->framing.kind == FRAMING_CLOSE; }
 
 /* ---- the request's body, when it is streamed ---- */
@@ -183,5 +191,5 @@ static void frame_body(struct exchange *x, struct chain *in, enum body_end end, 
 
 const struct gateway_protocol proxy_protocol = {
     .name = "http", .make_request = proxy_head_make, .restart = restart, .parse_head = parse_head, .parse_body = parse_body,
-    .ends_at_eof = ends_at_eof, .frame_body = frame_body, .rewrite_field = proxy_redirect_field,
+    .raw_left = raw_left, .raw_took = raw_took, .ends_at_eof = ends_at_eof, .frame_body = frame_body, .rewrite_field = proxy_redirect_field,
 };

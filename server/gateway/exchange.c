@@ -44,13 +44,14 @@ static void describe(struct request *r, struct build *b)
     build_char(b, '"');
 }
 
+/* Heads last as long as the request: its fields, and its uri after X-Accel-Redirect, may be slices of them. */
 static void end(struct request *r)
 {
-    struct exchange *x = r->exchange;
-    if (!x) return;
-    exchange_release(x);
-    pipe_end(x);
-    chunk_drop(&x->head);
+    for (struct exchange *x = r->exchange; x; x = x->before) {
+        exchange_release(x);
+        pipe_end(x);
+        chunk_drop(&x->head);
+    }
 }
 
 static void end_at_close(struct request *r, void *arg)
@@ -79,7 +80,9 @@ struct exchange *exchange_open(struct request *r, const struct gateway_protocol 
     if (before) {
         x->tries = before->tries;
         x->last = before->last;
-        end(r);
+        x->before = before;
+        exchange_release(before);
+        pipe_end(before);
     } else {
         request_at_close(r, end_at_close, NULL);
     }

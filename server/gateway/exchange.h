@@ -74,6 +74,10 @@ struct gateway_protocol {
     enum gateway_parse (*parse_head)(struct exchange *x, const char *p, size_t n, size_t *used_out);
     /* n bytes at p, in chunk, are what came next: body goes to out as links into the chunk. MORE, DONE or BAD. */
     enum gateway_parse (*parse_body)(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out);
+    /* Bytes of the body that are still to come and need no decoding (a body with a length); and that so many of them went
+     * another way. NULL: never. */
+    int64_t (*raw_left)(struct exchange *x);
+    void (*raw_took)(struct exchange *x, int64_t n);
     /* The peer closed: was that the regular end? */
     bool (*ends_at_eof)(struct exchange *x);
     /* Body bytes for the wire, when the body is streamed (chunked request bodies …); NULL: as they are. Takes all of in. */
@@ -117,6 +121,7 @@ struct exchange {
     struct relay                  *relay;
     struct addr                    bind;     /* source address in force; AF_UNSPEC: none */
     uint64_t                       started_ms;
+    struct exchange               *before;   /* the one before an internal redirect, or NULL */
     struct exchange_try           *tries, *last;   /* in order; over internal redirects too */
 };
 

@@ -1,5 +1,6 @@
 #include "gateway/pipe.h"
 #include "gateway/exchange.h"
+#include "gateway/straight.h"
 #include "http/temp.h"
 
 /* ---- from the upstream ---- */
@@ -163,6 +164,11 @@ void pipe_run(struct exchange *x)
             timer_stop(&x->conn->timer);       /* not the upstream's fault */
             return;
         }
+        if (given) {
+            enum straight how = straight_run(x);
+            if (how == STRAIGHT_WAIT) break;
+            if (how == STRAIGHT_END || p->in_memory) continue;
+        }
         if (!x->conn->readable) break;
         take_in(x);
     }
@@ -194,6 +200,7 @@ void pipe_start(struct exchange *x, struct chunk *chunk, const char *at, size_t 
 void pipe_end(struct exchange *x)
 {
     struct pipe *p = &x->pipe;
+    straight_end(x);
     chain_clear(&p->ready);
     chunk_drop(&p->chunk);
     chain_file_drop(&p->file);

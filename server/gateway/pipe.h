@@ -8,6 +8,7 @@
 #define GATEWAY_PIPE_H
 
 #include "base/chain.h"
+#include "upstream/splice.h"
 
 struct exchange;
 
@@ -20,6 +21,8 @@ struct pipe {
     struct chain_file *file;    /* temporary file, or NULL */
     uint64_t      file_bytes;   /* written to it */
     bool          spilled;      /* that it came to a file was logged */
+    struct splice splice;       /* the kernel pipe of a straight way (straight.h) */
+    bool          crooked;      /* no straight way is tried any more */
     int64_t       received;     /* body bytes decoded */
     bool          complete;     /* the body is all there */
     bool          broken;       /* the rest will not come */

@@ -429,6 +429,7 @@ static struct conn *tunnel(struct request *r, struct chain *early_out)
 const struct protocol h1_protocol = {
     .name = "HTTP/1.1", .head = h1_write_head, .informational = h1_write_informational, .body = h1_write_body, .room = h1_write_room,
     .want_body = h1_body_want, .ended = ended, .tunnel = tunnel,
+    .straight = h1_write_straight, .went = h1_write_went,
 };
 
 /* ---- the beginning ---- */

@@ -109,6 +109,8 @@ void   h1_write_head(struct request *r);
 void   h1_write_informational(struct request *r, int status, const struct fields *f);
 void   h1_write_body(struct request *r, struct chain *in, enum body_end end);
 size_t h1_write_room(struct request *r);
+struct conn *h1_write_straight(struct request *r);
+void   h1_write_went(struct request *r, size_t n, bool is_blocked);
 /* Sends what waits. False: the connection is gone. */
 bool   h1_write_flush(struct h1 *h);
 

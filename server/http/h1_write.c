@@ -216,10 +216,29 @@ size_t h1_write_room(struct request *r)
 
 /* ---- sending ---- */
 
+struct conn *h1_write_straight(struct request *r)
+{
+    struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    bool ready = h->state == H1_SERVING && h->by_length && !h->broken && !h->gone && !h->out.bytes && r->out.head_sent;
+    return ready ? h->conn : NULL;
+}
+
 static void blocked(struct h1 *h, size_t sent)
 {
     if (!sent && timer_is_set(&h->write_timer)) return;
     timer_set(&h->write_timer, http_core(h->r)->send_timeout.ms);
+}
+
+void h1_write_went(struct request *r, size_t n, bool is_blocked)
+{
+    struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    ASSERT(n <= h->left);
+    h->left -= n;
+    r->out.body_bytes += n;
+    if (is_blocked) blocked(h, n);
+    else if (timer_is_set(&h->write_timer)) timer_stop(&h->write_timer);
 }
 
 bool h1_write_flush(struct h1 *h)

@@ -42,6 +42,10 @@ struct protocol {
     size_t (*room)(struct request *r);                    /* bytes it takes gladly now; 0: wait for source.more */
     void   (*want_body)(struct request *r);               /* the request body's reader has room again */
     void   (*ended)(struct request *r, const char *why);  /* from request_close: next request, or end of the connection */
+    /* The connection, when what is next on it are bytes of a body of known length as they are and nothing waits before them; else
+     * NULL. Whoever writes to it says how many went, and that it takes no more for now. Either may be NULL. */
+    struct conn *(*straight)(struct request *r);
+    void   (*went)(struct request *r, size_t n, bool blocked);
     /* Takes the connection over for raw bytes both ways (101, CONNECT), when the head was sent; NULL: cannot. The bytes already read
      * are in *early_out. From then on conn's handler is the caller's; request_close still ends all. */
     struct conn *(*tunnel)(struct request *r, struct chain *early_out);
