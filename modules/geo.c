@@ -10,7 +10,7 @@ struct piece { uint16_t from, to; uint32_t value; };        /* of one /16; value
 struct pieces { struct piece *v; uint32_t n, cap; };
 
 /* A network as it stands in the file: IPv4 in the low 32 bits. */
-struct net { wide start; uint32_t value; uint32_t line; const char *file; uint8_t bits; bool is_delete; };
+struct net { wide start; uint32_t value, line; uint16_t file; uint8_t bits; bool is_delete; };    /* file: place in reader's files */
 struct nets { struct net *v; size_t n, cap; };
 
 struct proxies { struct cidr *v; size_t n, cap; };
@@ -38,6 +38,8 @@ struct reader {
     struct pieces *by_high;         /* 65536 */
     struct table   known;           /* value to 1 + place */
     struct pool   *scratch;
+    const char   **files;           /* that networks were read from; those beyond the 65535th count as the last */
+    size_t         file_count, file_cap;
 };
 
 static const wide one = 1;
@@ -201,7 +203,7 @@ static void warn_net(struct conf *cf, struct reader *rd, const struct net *n, bo
     const char *file = cf->file;
     unsigned line = cf->line;
     print_net(&b, n, is_v6);
-    cf->file = n->file;
+    cf->file = rd->files[n->file];
     cf->line = n->line;
     struct text net = build_done(&b), *values = rd->geo->values;
     if (n->is_delete) conf_warn(cf, "no network \"%.*s\" to delete", TEXT_ARG(net));
@@ -288,13 +290,22 @@ static uint32_t value_of(struct conf *cf, struct reader *rd, struct text t)
     return (uint32_t) g->value_count++;
 }
 
-static void add_net(struct conf *cf, struct nets *l, wide start, unsigned bits, uint32_t value)
+static uint16_t file_in_hand(struct conf *cf, struct reader *rd)
+{
+    if (!rd->file_count || (rd->files[rd->file_count - 1] != cf->file && rd->file_count < UINT16_MAX)) {
+        if (rd->file_count == rd->file_cap) rd->files = pool_grow(rd->scratch, rd->files, rd->file_count, &rd->file_cap, sizeof *rd->files);
+        rd->files[rd->file_count++] = cf->file;
+    }
+    return (uint16_t) (rd->file_count - 1);
+}
+
+static void add_net(struct conf *cf, struct reader *rd, struct nets *l, wide start, unsigned bits, uint32_t value)
 {
     if (l->n == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 64;
         l->v = base_realloc(l->v, l->cap * sizeof *l->v);
     }
-    l->v[l->n++] = (struct net) { .start = start, .bits = (uint8_t) bits, .value = value, .line = cf->line, .file = cf->file, .is_delete = !value };
+    l->v[l->n++] = (struct net) { .start = start, .bits = (uint8_t) bits, .value = value, .line = cf->line, .file = file_in_hand(cf, rd), .is_delete = !value };
 }
 
 /* value 0: delete. */
@@ -302,19 +313,19 @@ static conf_result read_net(struct conf *cf, struct reader *rd, struct text word
 {
     struct cidr c;
     if (text_eq(word, T("default"))) {
-        add_net(cf, &rd->v4, 0, 0, value);
-        add_net(cf, &rd->v6, 0, 0, value);
+        add_net(cf, rd, &rd->v4, 0, 0, value);
+        add_net(cf, rd, &rd->v6, 0, 0, value);
         return NULL;
     }
     if (!addr_parse_cidr(word, &c)) return conf_say(cf, "!invalid network \"%.*s\"", TEXT_ARG(word));
     if (c.low_bits) conf_warn(cf, "low address bits of %.*s are meaningless", TEXT_ARG(word));
     if (c.base.family == AF_INET) {
-        add_net(cf, &rd->v4, ntohl(c.base.in.sin_addr.s_addr), c.bits, value);
+        add_net(cf, rd, &rd->v4, ntohl(c.base.in.sin_addr.s_addr), c.bits, value);
         return NULL;
     }
     wide start = 0;
     for (unsigned i = 0; i < 16; i++) start = start << 8 | c.base.in6.sin6_addr.s6_addr[i];
-    add_net(cf, &rd->v6, start, c.bits, value);
+    add_net(cf, rd, &rd->v6, start, c.bits, value);
     return NULL;
 }
 
