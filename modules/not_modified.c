@@ -26,6 +26,17 @@ static void make_not_modified(struct request *r)
     fields_remove(&r->out.fields, FIELD_CONTENT_ENCODING);
 }
 
+/* Nothing of the response that was meant shows in the page, but what it depends on. */
+static void make_failed(struct request *r)
+{
+    struct fields *f = &r->out.fields;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < f->n; i++)
+        if (f->v[i].id == FIELD_VARY) f->v[kept++] = f->v[i];
+    f->n = kept;
+    response_refuse(r, 412);
+}
+
 static bool head(struct request *r, struct filter_at *at)
 {
     (void) at;
@@ -33,7 +44,7 @@ static bool head(struct request *r, struct filter_at *at)
     const struct field *match = request_field(r, FIELD_IF_MATCH), *none = request_field(r, FIELD_IF_NONE_MATCH);
     const struct field *since = request_field(r, FIELD_IF_MODIFIED_SINCE), *unmodified = request_field(r, FIELD_IF_UNMODIFIED_SINCE);
     if ((unmodified && !is_unmodified_since(r, unmodified->value)) || (match && !value_etag_in(match->value, response_etag(r), true))) {
-        response_refuse(r, 412);
+        make_failed(r);
         return false;
     }
     if (!since && !none) return false;

@@ -206,7 +206,7 @@ struct asked {
     struct request *r;               /* NULL: it is gone */
     struct asked   *next;
     size_t          n;
-    bool            through, told;
+    bool            through, told, given;    /* given: the file was, it has to be opened anew */
     char            path[];
 };
 
@@ -240,7 +240,7 @@ static void opened(struct thread_job *j)
 static struct asked *find_asked(struct request *r, struct text path, enum open_want want)
 {
     struct asked *a = *request_context(r, &open_file_module);
-    while (a && (a->o.want != want || (a->told && want == OPEN_READ) || !text_eq(text_of(a->path, a->n), path))) a = a->next;
+    while (a && (a->o.want != want || a->given || !text_eq(text_of(a->path, a->n), path))) a = a->next;
     return a;
 }
 
@@ -284,6 +284,7 @@ struct verdict open_file(struct request *r, struct text path, enum open_want wan
         tell(&a->o, out);
         if (!a->told) remember(conf, path, o.links, out);
         a->told = true;
+        a->given = out->file != NULL;
         return v_next();
     }
     if (conf->cache && open_file_cache_get(conf->cache, path, o.links, want, conf->valid.ms, out)) return v_next();
