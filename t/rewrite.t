@@ -187,6 +187,7 @@ http {
         rewrite ^/old/(.*)$ /new/$1?a=$1;
         location / { return 200 "[$never]"; }
         location /q { uninitialized_variable_warn off; return 200 "[$never]"; set $never 1; }
+        location ~ ^/slowest/(a+)+$ { return 200 matched; }
         location /slow { rewrite ^/slow/(a+)+$ /x; return 200 passed; }
     }
 }
@@ -199,5 +200,6 @@ my $before = () = $w->error_log =~ /uninitialized/g;
 $w->get('/q');
 is(scalar(() = $w->error_log =~ /uninitialized/g), $before, 'no warning where it is off');
 is($w->get('/slow/' . 'a' x 200 . '!')->status, 500, 'a regex that takes too long: no answer rather than the wrong one');
+is($w->get('/slowest/' . 'a' x 200 . '!')->status, 500, 'nor the wrong location');
 $w->wait_error(qr/pcre2_match\(\) failed: match limit exceeded/);
 done_testing;

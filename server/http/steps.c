@@ -32,8 +32,10 @@ static struct verdict redirect_to_folder(struct request *r, const struct locatio
 static struct verdict find_location(struct request *r)
 {
     bool redirect;
+    r->eval.failed = false;
     struct location *l = locations_find(r->vhost->locations, r->uri, &r->eval, &redirect);
     r->uri_changed = false;
+    if (unlikely(r->eval.failed)) return v_reply(500);     /* a regex gave up: no location rather than the wrong one */
     request_enter(r, l ? l : r->vhost->self);
     if (l && l->internal && !r->internal) return v_reply(404);
     if (redirect) return redirect_to_folder(r, l);
