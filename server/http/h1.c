@@ -129,6 +129,7 @@ static void run_task(struct task *t)
     struct h1 *h = container_of(t, struct h1, task);
     unsigned n = 0;
     h->in_task = true;
+    if (h->body_failed) h1_body_answer(h);
     while (h->done && n++ < REQUESTS_A_TURN) {
         finish(h);
         if (h->state == H1_IDLE && (h->from < h->to || h->conn->readable)) take(h);
@@ -199,8 +200,7 @@ static void lost(struct h1 *h, struct io_done d)
     else if (h->state == H1_IDLE && h->requests) say_closed_keepalive(c, d.how == IO_ERROR ? c->error : 0);
     else if (h->state == H1_IDLE) log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client closed connection");
     else log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client prematurely closed connection");
-    if (h->state == H1_HEAD && h->r) h->r->out.status = 400;
-    if (h->state == H1_SERVING && h->r && !h->r->out.head_sent) h->r->out.status = h->r->body && h->r->body->sink ? 499 : 400;
+    if (h->r && !h->r->out.head_sent) h->r->out.status = 400;      /* in the middle of a head or a body */
     h1_abandon(h, "client closed", false);
 }
 

@@ -140,6 +140,25 @@ static void read_all(struct h1 *h)
     if (h->draining && !r->closing) h1_finish(h, "done");
 }
 
+/* Whoever streams the body is told of its end only; the client is answered by the task. */
+static void note_failure(struct h1 *h)
+{
+    const struct reqbody *b = h->r ? h->r->body : NULL;
+    if (!b || !b->broken || !b->status || b->way != REQBODY_STREAM || h->body_failed) return;
+    h->body_failed = true;
+    task_post(&h->task);
+}
+
+void h1_body_answer(struct h1 *h)
+{
+    struct request *r = h->r;
+    h->body_failed = false;
+    if (!r || r->closing || h->broken || h->done) return;
+    h->keep = r->keepalive = false;
+    if (r->exchange) r->exchange_ops->end(r);
+    request_fail(r, r->body->status);
+}
+
 void h1_body_read(struct h1 *h)
 {
     if (h1_body_complete(h) || h->body->reading) return;
@@ -147,6 +166,7 @@ void h1_body_read(struct h1 *h)
     struct h1_body *b = h->body;
     read_all(h);
     b->reading = false;
+    note_failure(h);
 }
 
 void h1_body_want(struct request *r)
@@ -165,4 +185,5 @@ void h1_body_timeout(struct h1 *h)
     h->conn->about.doing = NULL;
     h->reset = http_core(h->r)->reset_timedout_connection.on;
     fail(h, 408, &none);
+    note_failure(h);
 }

@@ -58,6 +58,7 @@ struct h1 {
                         final : 1,     /* the response's end is in out */
                         cut : 1,       /* and it is a broken one */
                         gone : 1,      /* the client left, and the request goes on without it */
+                        body_failed : 1, /* the body that streams is broken: the task answers */
                         linger : 1,    /* the client may be sending still */
                         proxied : 1;   /* the PROXY header was read, or none is expected */
     struct conn        *conn;
@@ -102,6 +103,8 @@ void h1_body_want(struct request *r);
 /* Reads and gives as long as there is something and the reader has room. */
 void h1_body_read(struct h1 *h);
 void h1_body_timeout(struct h1 *h);
+/* From the task, when no reader is on the stack: the answer to a body that broke while it was streamed. */
+void h1_body_answer(struct h1 *h);
 bool h1_body_complete(const struct h1 *h);
 
 /* h1_write.c */

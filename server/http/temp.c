@@ -81,6 +81,11 @@ static void make_levels(const struct temp_path *t, char *name)
     }
 }
 
+static int open_new(const char *name)
+{
+    return open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+}
+
 struct chain_file *temp_open(const struct temp_path *t, bool keep, struct pool *p, const struct log *log, const struct log_about *about, struct text *name_out)
 {
     static uint64_t number;
@@ -89,10 +94,12 @@ struct chain_file *temp_open(const struct temp_path *t, bool keep, struct pool *
     if (!number) number = clock_now.wall_ms * 7 + (uint64_t) getpid() * 65537 % 9999991;
     for (unsigned tries = 0; fd < 0 && tries < 100; tries++) {
         name = name_of(t, ++number % 10000000000u, p, name_out);
-        fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (fd >= 0 || errno == EEXIST) continue;
-        if (errno != ENOENT || !t->level[0] || tries) break;
-        make_levels(t, name);
+        fd = open_new(name);
+        if (fd < 0 && errno == ENOENT && t->level[0]) {
+            make_levels(t, name);
+            fd = open_new(name);
+        }
+        if (fd < 0 && errno != EEXIST) break;
     }
     if (fd < 0) {
         log_at(log, L_CRIT, about, errno, "open() \"%s\" failed", name);
