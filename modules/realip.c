@@ -1,5 +1,6 @@
 /* realip: where the request comes by way of a trusted proxy, whom it is really from: r->peer for the rest of the request. */
 #include "modules/module.h"
+#include "http/proxied.h"
 #include "http/steps.h"
 #include "wire/value.h"
 
@@ -132,11 +133,9 @@ static void walk_fields(struct walk *w)
 /* What the PROXY header said, if there was one. */
 static void walk_proxy_protocol(struct walk *w)
 {
-    struct text address = value_text(eval_get_name(&w->r->eval, T("proxy_protocol_addr")));
-    struct text port = value_text(eval_get_name(&w->r->eval, T("proxy_protocol_port")));
-    uint64_t number = 0;
-    if (!is_trusted(&w->c->trusted, &w->at) || !read_address(w->r, address, &w->at)) return;
-    if (text_u64(port, &number) && number <= UINT16_MAX) addr_set_port(&w->at, (uint16_t) number);
+    const struct proxied *p = w->r->proxied;
+    if (!p || (p->source.family != AF_INET && p->source.family != AF_INET6) || !is_trusted(&w->c->trusted, &w->at)) return;
+    w->at = p->source;
     w->found = true;
 }
 

@@ -103,6 +103,7 @@ struct request {
                            error_page_done, expect_tested;
     uint8_t                uri_changes;    /* left, of 10 */
     uint8_t                subrequests;    /* depth left */
+    uint8_t                limit_req_status, limit_conn_status;   /* what those modules decided, once a request; of the main one */
     int                    access_status;  /* satisfy any: what was refused so far */
     int                    refused;        /* response_refuse's */
     const struct step     *step;

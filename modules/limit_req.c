@@ -1,0 +1,295 @@
+/*
+ * limit_req: how many requests of a key may come in some time, over all workers. The buckets of a zone lie in shared memory
+ * under the digests of their keys. A request that several zones count is counted in one after the other, and given back where
+ * a later one refuses it.
+ */
+#include "modules/limit_req.h"
+#include "modules/module.h"
+#include "http/limit_zone.h"
+#include "http/steps.h"
+
+enum { ORDER_LIMIT_REQ = 0 };
+
+struct limit { struct limit_zone *zone; int64_t burst, delay; };     /* in parts; delay: above it requests wait */
+struct limits { struct limit *v; size_t n, cap; };
+
+enum { FIELDS_RETRY_AFTER = 1, FIELDS_RATE_LIMIT = 2 };
+
+struct limit_req_conf {
+    struct limits limits;
+    int64_t       status;
+    int           log_level;
+    flag          dry_run;
+    unsigned      fields;
+    struct table *zones;           /* of the top */
+};
+
+extern struct module limit_req_module;
+
+/* ---- reading ---- */
+
+/* All zones of the configuration. */
+static struct table **zones_of(struct conf *cf)
+{
+    struct limit_req_conf *top = conf_own_values(cf, cf->top, &limit_req_module);
+    return &top->zones;
+}
+
+/* "rate=10r/s", "rate=7r/m", "rate=100r/h", "rate=5r/d" */
+static bool read_rate(struct text t, uint64_t *leak_out)
+{
+    static const struct { struct text unit; uint32_t ms; } units[] = {
+        { TEXT_INIT("r/s"), 1000 }, { TEXT_INIT("r/m"), 60000 }, { TEXT_INIT("r/h"), 3600000 }, { TEXT_INIT("r/d"), 86400000 },
+    };
+    uint64_t n, ms = 1000;
+    t = text_from(t, strlen("rate="));
+    for (size_t i = 0; i < countof(units); i++) {
+        if (!text_ends(t, units[i].unit)) continue;
+        ms = units[i].ms;
+        t.n -= units[i].unit.n;
+        break;
+    }
+    if (!text_u64(t, &n) || n == 0 || n > INT32_MAX) return false;
+    *leak_out = n * (LIMIT_COST / ms);
+    return true;
+}
+
+static conf_result parse_zone(struct conf *cf, const struct directive *d, void *field)
+{
+    (void) d, (void) field;
+    return limit_zone_read(cf, zones_of(cf), read_rate, LIMIT_COST / 1000);
+}
+
+static bool read_count(struct text t, uint64_t *out) { return text_u64(t, out) && *out <= INT32_MAX; }
+
+static conf_result parse_limit(struct conf *cf, const struct directive *d, void *field)
+{
+    struct limits *limits = field;
+    struct limit_zone *z = NULL;
+    uint64_t burst = 0, delay = 0;
+    bool nodelay = false;
+    (void) d;
+    for (size_t i = 1; i < cf->count; i++) {
+        struct text word = cf->words[i], value = text_from(word, (size_t) (text_find_char(word, '=') + 1));
+        if (text_starts(word, T("zone="))) {
+            if (!value.n) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
+            z = limit_zone_named(cf, zones_of(cf), value);
+        } else if (text_starts(word, T("burst="))) {
+            if (!read_count(value, &burst) || !burst) return conf_say(cf, "!invalid burst value \"%.*s\"", TEXT_ARG(word));
+        } else if (text_starts(word, T("delay="))) {
+            if (!read_count(value, &delay) || !delay) return conf_say(cf, "!invalid delay value \"%.*s\"", TEXT_ARG(word));
+        } else if (text_eq(word, T("nodelay"))) {
+            nodelay = true;
+        } else {
+            return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
+        }
+    }
+    if (!z) return conf_say(cf, "!\"limit_req\" must have \"zone\" parameter");
+    for (size_t i = 0; i < limits->n; i++)
+        if (limits->v[i].zone == z) return conf_duplicate;
+    if (limits->n == limits->cap) limits->v = pool_grow(cf->pool, limits->v, limits->n, &limits->cap, sizeof *limits->v);
+    limits->v[limits->n++] = (struct limit) { z, (int64_t) burst * LIMIT_COST, nodelay ? INT64_MAX : (int64_t) delay * LIMIT_COST };
+    return NULL;
+}
+
+static conf_result finish(struct conf *cf, void *values)
+{
+    const struct limit_req_conf *top = values;
+    limit_zones_check(cf, top->zones);
+    return NULL;
+}
+
+static bool open_zones(struct cycle *c)
+{
+    const struct limit_req_conf *top = conf_values(c->conf->top, &limit_req_module);
+    return limit_zones_open(c, top->zones, "limit_req", sizeof(struct limit_bucket));
+}
+
+/* ---- counting ---- */
+
+/* A full zone forgets who has not come for longest. Where that one still had something to wait for, this is told. */
+static struct limit_bucket *make_room(struct limit_zone *z, struct siphash key, bool *forgot_out)
+{
+    struct limit_bucket *oldest = shm_table_oldest(z->table);
+    if (limit_bucket_with(oldest, z->rate, clock_now.ms) > 0) *forgot_out = true;
+    shm_table_drop(z->table, oldest);
+    return shm_table_add(z->table, key);
+}
+
+static bool take(struct limit_zone *z, struct siphash key, int64_t burst, struct request *r, int64_t *excess_out)
+{
+    bool forgot = false;
+    shm_table_enter(z->table);
+    struct limit_bucket *b = shm_table_find(z->table, key);
+    if (!b) b = shm_table_add(z->table, key);
+    if (!b) b = make_room(z, key, &forgot);
+    bool fits = limit_bucket_take(b, z->rate, burst, clock_now.ms, excess_out);
+    shm_table_leave(z->table);
+    if (forgot && limit_zone_may_tell(z))
+        request_log(r, L_WARN, 0, "zone \"%.*s\" of limit_req is full: the oldest keys are forgotten before their time", TEXT_ARG(z->name));
+    return fits;
+}
+
+static void give_back(struct limit_zone *z, struct siphash key)
+{
+    shm_table_enter(z->table);
+    struct limit_bucket *b = shm_table_find(z->table, key);
+    if (b) limit_bucket_return(b);
+    shm_table_leave(z->table);
+}
+
+/* ---- a request ---- */
+
+enum { STATUS_NONE, PASSED, DELAYED, REJECTED, DELAYED_DRY_RUN, REJECTED_DRY_RUN };
+static const struct text status_words[] = {
+    { NULL, 0 }, TEXT_INIT("PASSED"), TEXT_INIT("DELAYED"), TEXT_INIT("REJECTED"), TEXT_INIT("DELAYED_DRY_RUN"), TEXT_INIT("REJECTED_DRY_RUN"),
+};
+
+struct counted { bool counts; struct siphash key; int64_t excess; };
+
+struct outcome { const struct limit *refused, *slowest; int64_t excess, slowest_excess; uint64_t delay_ms; };
+
+static struct outcome count(struct request *r, const struct limits *limits, struct counted *counted)
+{
+    struct outcome o = { .delay_ms = 0 };
+    for (size_t i = 0; i < limits->n; i++) {
+        const struct limit *l = &limits->v[i];
+        struct counted *k = &counted[i];
+        if (!(k->counts = limit_zone_key(l->zone, r, &k->key))) continue;
+        if (!take(l->zone, k->key, l->burst, r, &k->excess)) {
+            o.refused = l;
+            o.excess = k->excess;
+            for (size_t back = 0; back < i; back++)
+                if (counted[back].counts) give_back(limits->v[back].zone, counted[back].key);
+            return o;
+        }
+        uint64_t wait = l->delay == INT64_MAX || k->excess <= l->delay ? 0 : (uint64_t) (k->excess - l->delay) / l->zone->rate;
+        if (wait <= o.delay_ms) continue;
+        o.delay_ms = wait;
+        o.slowest = l;
+        o.slowest_excess = k->excess;
+    }
+    return o;
+}
+
+static void say(struct request *r, const struct limit_req_conf *c, bool refused, const struct limit *l, int64_t excess)
+{
+    enum log_level level = (enum log_level) c->log_level;
+    unsigned long long thousandths = (unsigned long long) excess / (LIMIT_COST / 1000);
+    if (!refused && level != L_INFO) level++;
+    request_log(r, level, 0, "%s%s, excess: %llu.%03llu%s by zone \"%.*s\"", refused ? "limiting requests" : "delaying request", c->dry_run.on ? ", dry run" : "",
+                thousandths / 1000, thousandths % 1000, refused ? "" : ",", TEXT_ARG(l->zone->name));
+}
+
+static uint64_t seconds(uint64_t ms) { return (ms + 999) / 1000; }
+
+/* draft-ietf-httpapi-ratelimit-headers: the quota is what an unused bucket lets through at once, the window how long a full one
+ * takes to leak. */
+static void add_fields(struct request *r, const struct limit_req_conf *c, const struct counted *counted, const struct outcome *o)
+{
+    struct build policy = build_in_pool(r->pool, 64, 0), state = build_in_pool(r->pool, 64, 0);
+    if (o->refused && c->fields & FIELDS_RETRY_AFTER) {
+        uint64_t wait = max_of(seconds(limit_bucket_wait(o->excess, o->refused->burst, o->refused->zone->rate)), (uint64_t) 1);
+        response_add(r, FIELD_RETRY_AFTER, T("Retry-After"), pool_printf(r->pool, "%llu", (unsigned long long) wait));
+    }
+    if (!(c->fields & FIELDS_RATE_LIMIT)) return;
+    for (size_t i = 0; i < c->limits.n; i++) {
+        const struct limit *l = &c->limits.v[i];
+        if (!counted[i].counts) continue;
+        bool refused = l == o->refused;
+        int64_t left = refused ? 0 : (l->burst - counted[i].excess) / LIMIT_COST;
+        uint64_t reset = seconds(limit_bucket_wait(refused ? counted[i].excess - LIMIT_COST : counted[i].excess, 0, l->zone->rate));
+        uint64_t window = max_of(seconds(limit_bucket_wait(l->burst + LIMIT_COST, 0, l->zone->rate)), (uint64_t) 1);
+        build_fmt(&policy, "%s\"%.*s\";q=%lld;w=%llu", policy.n ? ", " : "", TEXT_ARG(l->zone->name), (long long) (l->burst / LIMIT_COST + 1), (unsigned long long) window);
+        build_fmt(&state, "%s\"%.*s\";r=%lld;t=%llu", state.n ? ", " : "", TEXT_ARG(l->zone->name), (long long) left, (unsigned long long) reset);
+        if (refused) break;
+    }
+    if (!policy.n) return;
+    response_add(r, FIELD_OTHER, T("RateLimit-Policy"), build_done(&policy));
+    response_add(r, FIELD_OTHER, T("RateLimit"), build_done(&state));
+}
+
+struct waiting { struct timer timer; struct request *r; };
+
+static void fire(struct timer *t) { request_resume(container_of(t, struct waiting, timer)->r); }
+
+static void stop_waiting(struct request *r, void *arg)
+{
+    struct waiting *w = arg;
+    (void) r;
+    timer_end(&w->timer);
+}
+
+static struct verdict delay(struct request *r, uint64_t ms)
+{
+    struct waiting *w = pool_new(r->pool, struct waiting);
+    w->r = r;
+    w->timer.fire = fire;
+    request_at_close(r, stop_waiting, w);
+    timer_set(&w->timer, ms);
+    *request_context(r, &limit_req_module) = w;
+    return v_wait();
+}
+
+static struct verdict limit(struct request *r)
+{
+    const struct limit_req_conf *c = request_values(r, &limit_req_module);
+    if (!c->limits.n) return v_next();
+    if (r->main->limit_req_status) {
+        const struct waiting *w = *request_context(r, &limit_req_module);
+        return w && timer_is_set(&w->timer) ? v_wait() : v_next();
+    }
+    struct counted *counted = pool_array(r->pool, struct counted, c->limits.n);
+    struct outcome o = count(r, &c->limits, counted);
+    bool any = false;
+    for (size_t i = 0; i < c->limits.n; i++) any |= counted[i].counts;
+    if (!any) return v_next();
+    if (c->fields) add_fields(r, c, counted, &o);
+    if (o.refused) {
+        say(r, c, true, o.refused, o.excess);
+        r->main->limit_req_status = c->dry_run.on ? REJECTED_DRY_RUN : REJECTED;
+        return c->dry_run.on ? v_next() : v_reply((int) c->status);
+    }
+    r->main->limit_req_status = !o.delay_ms ? PASSED : c->dry_run.on ? DELAYED_DRY_RUN : DELAYED;
+    if (!o.delay_ms) return v_next();
+    say(r, c, false, o.slowest, o.slowest_excess);
+    return c->dry_run.on ? v_next() : delay(r, o.delay_ms);
+}
+
+static bool get_status(struct eval *e, const struct variable *v, struct text name, struct text *out)
+{
+    (void) v, (void) name;
+    *out = status_words[request_of(e)->main->limit_req_status];
+    return out->n != 0;
+}
+
+static const struct variable variables[] = {
+    { .name = "limit_req_status", .get = get_status, .flags = VAR_NO_CACHE, .help = "What limit_req decided: PASSED, DELAYED, REJECTED, DELAYED_DRY_RUN or REJECTED_DRY_RUN." },
+    { .name = NULL },
+};
+
+static const struct conf_type type_zone = { .syntax = "key zone=name:size [rate=rate] [ipv6_prefix=bits]", .flags = CONF_MULTI, .min = 2, .max = 4, .parse = parse_zone };
+static const struct conf_type type_limit = { .syntax = "zone=name [burst=number] [nodelay | delay=number]", .size = sizeof(struct limits), .flags = CONF_MULTI, .min = 1, .max = 3, .parse = parse_limit };
+static const struct conf_choice levels[] = { { "info", L_INFO }, { "notice", L_NOTICE }, { "warn", L_WARN }, { "error", L_ERR }, { NULL, 0 } };
+static const struct conf_choice field_choices[] = { { "off", 0 }, { "retry_after", FIELDS_RETRY_AFTER }, { "rate_limit", FIELDS_RATE_LIMIT }, { NULL, 0 } };
+static const struct conf_bounds statuses = { 400, 599 };
+
+static const struct directive rows[] = {
+    D_DO(&type_zone, "limit_req_zone", IN_HTTP, NULL, NULL, "Shared memory that counts the requests of each key, and how many of one key may come a second (r/s), minute (r/m), hour (r/h) or day (r/d)."),
+    D_TYPE(struct limit_req_conf, limits, struct limits, &type_limit, "limit_req", IN_HSL, NULL, "Limits requests by a zone: what comes too fast waits, or above the burst is refused."),
+    { .name = "limit_req_status", .type = &conf_num, .where = IN_HSL, .offset = FIELD(struct limit_req_conf, status, int64_t), .dflt = "503", .data = &statuses, .help = "The status of requests that limit_req refuses." },
+    D_ENUM(struct limit_req_conf, log_level, "limit_req_log_level", IN_HSL, "error", levels, "The level at which refused requests are logged; delayed ones are logged one level below."),
+    D_FLAG(struct limit_req_conf, dry_run, "limit_req_dry_run", IN_HSL, "off", "Whether requests are only counted and logged, and none is delayed or refused."),
+    { .name = "limit_req_fields", .type = &conf_bits, .where = IN_HSL, .offset = FIELD(struct limit_req_conf, fields, unsigned), .dflt = "off", .data = field_choices, .since = "weir",
+      .help = "Whether responses tell clients about the limit: Retry-After where a request is refused, RateLimit and RateLimit-Policy always." },
+    { .name = NULL },
+};
+
+static const struct hook hooks[] = { { .step = &step_preaccess, .name = "limit_req", .run = limit, .order = ORDER_LIMIT_REQ }, { .step = NULL } };
+static const struct http_part part = { .variables = variables, .hooks = hooks };
+static const struct process_part process = { .open = open_zones };
+static const struct module zones = { .name = "limit_req_zones", .part = &process, .part_kind = &process_part_kind };
+
+struct module limit_req_module = {
+    .name = "limit_req", .conf_size = sizeof(struct limit_req_conf), .rows = rows, .finish = finish, .part = &part, .part_kind = &http_part_kind, .extra = &zones,
+};

@@ -1,0 +1,109 @@
+#include "http/limit_zone.h"
+
+enum { NAME_MOST = 45, TOLD_EVERY_MS = 3600000 };
+#define SIZE_LEAST ((uint64_t) 8 * 4096)
+#define SIZE_MOST  ((uint64_t) 1 << 36)
+
+/* ---- reading ---- */
+
+struct limit_zone *limit_zone_named(struct conf *cf, struct table **zones, struct text name)
+{
+    if (!*zones) {
+        *zones = pool_new(cf->pool, struct table);
+        table_init(*zones, cf->pool, false);
+    }
+    struct limit_zone *z = table_get(*zones, name);
+    if (z) return z;
+    z = pool_new(cf->pool, struct limit_zone);
+    *z = (struct limit_zone) { .name = pool_text(cf->pool, name), .file = cf->file, .line = cf->line };
+    table_add(*zones, z->name, z);
+    return z;
+}
+
+static conf_result read_zone(struct conf *cf, struct table **zones, struct text word, struct limit_zone **out)
+{
+    struct text value = text_from(word, strlen("zone="));
+    ssize_t colon = text_find_char(value, ':');
+    uint64_t size;
+    if (colon <= 0 || colon > NAME_MOST || memchr(value.p, '\0', (size_t) colon) || !conf_read_bytes(text_from(value, (size_t) colon + 1), &size) || size > SIZE_MOST)
+        return conf_say(cf, "!invalid zone size \"%.*s\"", TEXT_ARG(word));
+    if (size < SIZE_LEAST) return conf_say(cf, "!zone \"%.*s\" is too small", TEXT_ARG(word));
+    struct limit_zone *z = *out = limit_zone_named(cf, zones, text_upto(value, (size_t) colon));
+    if (z->key) return conf_say(cf, "!%.*s \"%.*s\" is already bound to key \"%.*s\"", TEXT_ARG(cf->words[0]), TEXT_ARG(z->name), TEXT_ARG(template_source(z->key)));
+    z->size = size;
+    return NULL;
+}
+
+static bool is_client_address(const struct template *key)
+{
+    struct text s = template_source(key);
+    return text_eq(s, T("$binary_remote_addr")) || text_eq(s, T("${binary_remote_addr}"));
+}
+
+conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct text word, uint64_t *rate), uint64_t rate)
+{
+    conf_result why;
+    struct limit_zone *z = NULL;
+    uint64_t prefix = 0;
+    struct template *key = template_compile(cf, cf->words[1], &why);
+    if (!key) return why;
+    for (size_t i = 2; i < cf->count; i++) {
+        struct text word = cf->words[i];
+        if (text_starts(word, T("zone="))) {
+            if ((why = read_zone(cf, zones, word, &z))) return why;
+        } else if (text_starts(word, T("ipv6_prefix="))) {
+            if (!text_u64(text_from(word, strlen("ipv6_prefix=")), &prefix) || prefix == 0 || prefix > 128)
+                return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
+            if (!is_client_address(key)) return conf_say(cf, "!parameter \"%.*s\" is for the key \"$binary_remote_addr\"", TEXT_ARG(word));
+        } else if (text_starts(word, T("rate=")) && read) {
+            if (!read(word, &rate)) return conf_say(cf, "!invalid rate \"%.*s\"", TEXT_ARG(word));
+        } else {
+            return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
+        }
+    }
+    if (!z) return conf_say(cf, "!\"%.*s\" must have \"zone\" parameter", TEXT_ARG(cf->words[0]));
+    z->key = key;
+    z->rate = rate;
+    z->ipv6_prefix = (unsigned) prefix;
+    return NULL;
+}
+
+void limit_zones_check(struct conf *cf, const struct table *zones)
+{
+    struct text name;
+    void *v;
+    for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) {
+        const struct limit_zone *z = v;
+        if (!z->key) conf_error_at(cf, z->file, z->line, "zero size shared memory zone \"%.*s\"", TEXT_ARG(name));
+    }
+}
+
+/* ---- the tables ---- */
+
+bool limit_zones_open(struct cycle *c, const struct table *zones, const char *kind, size_t value_size)
+{
+    struct text name;
+    void *v;
+    for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) {
+        struct limit_zone *z = v;
+        z->table = shm_table_open(pool_printf(c->pool, "%s %.*s", kind, TEXT_ARG(name)), z->size, value_size, 1, NULL);
+        if (!z->table) return false;
+    }
+    return true;
+}
+
+bool limit_zone_key(const struct limit_zone *z, struct request *r, struct siphash *out)
+{
+    struct text key = template_render(z->key, &r->eval);
+    char room[16];
+    if (!key.n) return false;
+    if (z->ipv6_prefix && key.n == sizeof room && r->peer->family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&r->peer->in6.sin6_addr)) {
+        memcpy(room, key.p, sizeof room);
+        for (unsigned bit = z->ipv6_prefix; bit < 128; bit++) room[bit / 8] = (char) (room[bit / 8] & ~(0x80 >> bit % 8));
+        key.p = room;
+    }
+    *out = shm_table_key(z->table, key);
+    return true;
+}
+
+bool limit_zone_may_tell(const struct limit_zone *z) { return shm_table_may_tell(z->table, clock_now.ms, TOLD_EVERY_MS); }
