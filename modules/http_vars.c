@@ -135,7 +135,7 @@ GETTER(get_arg)
 
 GETTER(get_uri) { *out = request_of(e)->uri; return out->p != NULL; }
 GETTER(get_request_uri) { *out = request_of(e)->target; return out->p != NULL; }
-GETTER(get_request) { *out = request_of(e)->main->line; return out->p != NULL; }
+GETTER(get_request) { *out = request_of(e)->main->line; return true; }
 GETTER(get_request_method) { *out = request_of(e)->main->method_name; return out->p != NULL; }
 GETTER(get_is_args) { *out = request_of(e)->args.n ? T("?") : T(""); return true; }
 GETTER(get_request_length) { return give_number(e, request_of(e)->in_bytes, out); }
@@ -175,7 +175,7 @@ GETTER(get_is_request_port) { *out = request_of(e)->host_port ? T(":") : T(""); 
 GETTER(get_server_protocol)
 {
     switch (request_of(e)->version) {
-    case 9: return false;
+    case 0: case 9: return false;      /* 0: not known yet */
     case 1000: *out = T("HTTP/1.0"); return true;
     case 2000: *out = T("HTTP/2.0"); return true;
     default: *out = T("HTTP/1.1"); return true;
@@ -309,8 +309,8 @@ GETTER(get_server_port) { return give_port(e, conn_local(request_of(e)->conn), o
 GETTER(get_binary_remote_addr)
 {
     const struct addr *a = request_of(e)->peer;
-    if (a->family == AF_INET) *out = text_of((const char *) &a->in.sin_addr, sizeof a->in.sin_addr);
-    else if (a->family == AF_INET6) *out = text_of((const char *) &a->in6.sin6_addr, sizeof a->in6.sin6_addr);
+    if (a->family == AF_INET) *out = pool_text(e->pool, text_of((const char *) &a->in.sin_addr, sizeof a->in.sin_addr));
+    else if (a->family == AF_INET6) *out = pool_text(e->pool, text_of((const char *) &a->in6.sin6_addr, sizeof a->in6.sin6_addr));
     else *out = addr_text(e->pool, a, true);
     return true;
 }
