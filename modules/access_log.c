@@ -221,7 +221,9 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 {
     struct access_log_conf *c = values;
     bool wanted = false;
-    (void) b;
+    /* The default format is wanted in finish: its variables must be known before those of the file are resolved and counted. */
+    for (const struct conf_block *in = b->parent ? NULL : b->children; in; in = in->next)
+        if (in->kind == IN_HTTP) find_format(cf, T("combined"));
     for (size_t i = 0; i < c->logs.n; i++) wanted |= c->logs.v[i].path != NULL;
     if (wanted) c->open_paths = log_paths_open(cf->pool, &c->paths);
     return NULL;
