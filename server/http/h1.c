@@ -119,7 +119,8 @@ static void finish(struct h1 *h)
     if (start_draining(h)) return;
     if (!h1_body_complete(h)) h->keep = false, h->linger = true;
     h->draining = false;
-    request_close(&h->r, h->why);
+    struct request *r = h->r;      /* h->r stays until ended(): log lines on the way there are about it */
+    request_close(&r, h->why);
 }
 
 enum { REQUESTS_A_TURN = 32 };

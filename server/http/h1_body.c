@@ -173,7 +173,7 @@ void h1_body_want(struct request *r)
 {
     struct h1 *h = r->stream;
     NEED(h, H1_MAGIC);
-    if (h->state == H1_SERVING && h->body) h1_body_read(h);
+    if (h->state == H1_SERVING && h->body && !r->closing) h1_body_read(h);
 }
 
 void h1_body_timeout(struct h1 *h)
