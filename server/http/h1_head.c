@@ -158,7 +158,7 @@ static enum h1_took take_field(struct h1 *h, const struct field *f)
         request_log(r, L_INFO, 0, "client sent too many header lines");
         return refuse(h, HEAD_TOO_LARGE);
     }
-    if (unlikely((f->bad_name || (f->has_underscore && !core->underscores_in_headers.on)) && core->ignore_invalid_headers.on)) {
+    if (unlikely(f->bad_name || f->has_underscore) && core->ignore_invalid_headers.on && (f->bad_name || !core->underscores_in_headers.on)) {
         request_log(r, L_INFO, 0, "client sent invalid header line: \"%.*s: %.*s\"", TEXT_ARG(f->name), TEXT_ARG(f->value));
         return H1_TOOK_MORE;
     }
@@ -167,9 +167,8 @@ static enum h1_took take_field(struct h1 *h, const struct field *f)
                     TEXT_ARG(f->value), TEXT_ARG(request_value(r, FIELD_HOST)));
         return refuse(h, 400);
     }
-    struct field *at = fields_add(&r->in, r->pool, f->id, f->name, f->value);
-    at->bad_name = f->bad_name;
-    at->has_underscore = f->has_underscore;
+    if (unlikely(r->in.n == r->in.cap)) fields_grow(&r->in, r->pool);
+    r->in.v[r->in.n++] = *f;
     if (f->id != FIELD_OTHER && !r->in_at[f->id] && r->in.n <= UINT8_MAX) r->in_at[f->id] = (uint8_t) r->in.n;
     return H1_TOOK_MORE;
 }

@@ -9,17 +9,12 @@ enum { REQUEST_POOL = 4096, FIELDS_USUAL = 16, REDIRECTS = 10, SUBREQUESTS = 50 
 
 /* ---- fields ---- */
 
-struct field *fields_add(struct fields *f, struct pool *p, enum field_id id, struct text name, struct text value)
+void fields_grow(struct fields *f, struct pool *p)
 {
-    if (unlikely(f->n == f->cap)) {
-        struct field *old = f->v;
-        f->cap = f->cap ? f->cap * 2 : FIELDS_USUAL;
-        f->v = pool_alloc(p, sizeof(struct field) * f->cap);
-        if (f->n) memcpy(f->v, old, sizeof(struct field) * f->n);
-    }
-    struct field *at = &f->v[f->n++];
-    *at = (struct field) { .name = name, .value = value, .id = id };
-    return at;
+    struct field *old = f->v;
+    f->cap = f->cap ? f->cap * 2 : FIELDS_USUAL;
+    f->v = pool_alloc(p, sizeof(struct field) * f->cap);
+    if (f->n) memcpy(f->v, old, sizeof(struct field) * f->n);
 }
 
 struct field *fields_find(const struct fields *f, enum field_id id)

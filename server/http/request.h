@@ -28,7 +28,14 @@ struct vhost; struct location; struct proxied; struct request; struct filter_at;
 
 /* Fields in the order they came or go; id tells the known ones. */
 struct fields { struct field *v; unsigned n, cap; };
-struct field *fields_add(struct fields *f, struct pool *p, enum field_id id, struct text name, struct text value);
+void          fields_grow(struct fields *f, struct pool *p);                      /* room for one more */
+static inline struct field *fields_add(struct fields *f, struct pool *p, enum field_id id, struct text name, struct text value)
+{
+    if (unlikely(f->n == f->cap)) fields_grow(f, p);
+    struct field *at = &f->v[f->n++];
+    *at = (struct field) { .name = name, .value = value, .id = id };
+    return at;
+}
 struct field *fields_find(const struct fields *f, enum field_id id);              /* the first, or NULL */
 struct field *fields_find_name(const struct fields *f, struct text name);         /* any case */
 void          fields_remove(struct fields *f, enum field_id id);                  /* all of them */

@@ -127,6 +127,15 @@ static void put_context(char *room, size_t size)
     room[b.n] = '\0';
 }
 
+/* The step after this one; those that nobody has hooks in are passed by. */
+static const struct step *next_of(const struct request *r)
+{
+    const struct step *s = r->step->next;
+    const struct hook_list *hooks = r->vhost->http->hooks;
+    while (s && s->run == run_hooks && !hooks[s->index].n) s = s->next;
+    return s;
+}
+
 void steps_run(struct request *r, struct verdict v)
 {
     struct request *outer = in_hand;
@@ -143,7 +152,7 @@ void steps_run(struct request *r, struct verdict v)
             break;
         }
         if (v.what == V_GOTO) r->step = v.to, r->hook = 0;
-        if (v.what == V_NEXT) r->step = r->step->next, r->hook = 0;
+        if (v.what == V_NEXT) r->step = next_of(r), r->hook = 0;
         ASSERT(r->step);
         r->resumed = false;
         log_at(r->log, L_DEBUG, r->about, 0, "step: %s", r->step->name);
