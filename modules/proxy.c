@@ -251,6 +251,9 @@ static const struct directive rows[] = {
     D_ENUM(struct proxy_conf, version, "proxy_http_version", IN_HSL, "1.1", versions, "The version of HTTP spoken to the proxied server."),
     D_TEMPLATE(struct proxy_conf, method, "proxy_method", IN_HSL, NULL, "The method that is passed on instead of the client's."),
     D_TEMPLATE(struct proxy_conf, body, "proxy_set_body", IN_HSL, NULL, "The request body that is passed on instead of the client's."),
+    D_NONE("proxy_send_lowat", IN_HSL, "size", "0", "SO_SNDLOWAT of connections to the proxied server, which Linux does not have."),
+    D_NONE("proxy_headers_hash_max_size", IN_HSL, "size", "512", "Size of a table of field names, which here has the size it needs."),
+    D_NONE("proxy_headers_hash_bucket_size", IN_HSL, "size", "64", "Size of a bucket of a table of field names, which here has none."),
     { .name = NULL },
 };
 

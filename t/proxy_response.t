@@ -92,8 +92,15 @@ Weir->compare($conf, [
 
 my $w = Weir->new(conf => <<'EOC', vars => { BACKEND => $backend->addr })->start;
 events { }
-http { server { listen 127.0.0.1:%%PORT_0%%; location / { proxy_pass http://%%BACKEND%%; proxy_pass_trailers on; } } }
+http { server { listen 127.0.0.1:%%PORT_0%%; location / { proxy_pass http://%%BACKEND%%; proxy_pass_trailers on; } location /hints/ { early_hints $server_port; proxy_pass http://%%BACKEND%%; } } }
 EOC
+my $hints = $w->get('/interim');
+is_deeply($hints->interim, [], 'no 103 unless early_hints says so');
+$hints = $w->get('/hints/interim');
+is(scalar @{ $hints->interim }, 1, 'one interim response: the 100 is ours to take');
+is($hints->interim->[0]->status, 103, 'the 103');
+is($hints->interim->[0]->header('Link'), '</x>', 'with its fields');
+is($hints->body, 'ok', 'and then the answer');
 my $m = $w->get('/trailers');
 is_deeply($m->trailers, [['X-Sum', '42']], 'trailers are passed where proxy_pass_trailers says so');
 is($m->body, 'hello', 'after the body');

@@ -70,6 +70,10 @@ extern const struct conf_choice gateway_next_choices[], gateway_ignore_choices[]
     D_TYPE(S, g.hide, struct conf_texts, &conf_texts, P "hide_header", IN_HSL, NULL, "A field of the peer's answer that is not passed to the client."), \
     D_TYPE(S, g.pass, struct conf_texts, &conf_texts, P "pass_header", IN_HSL, NULL, "A field of the peer's answer that is passed to the client although it is hidden by default.")
 
+/* early_hints: when a 103 of an upstream is passed to the client. */
+struct early_hints_conf { struct templates when; };
+extern struct module http_gateway_module;
+
 /* Rules over several of them; prefix as in GATEWAY_ROWS, for messages. hidden: what this protocol hides by default. */
 conf_result gateway_conf_check(struct conf *cf, struct gateway_conf *g, const char *prefix, const enum field_id *hidden, size_t count);
 /* Is a field of this name kept from the client? */

@@ -174,10 +174,20 @@ static void complete(struct exchange *x)
     else pass_on(x);
 }
 
-/* A 1xx: only 103 is of use to the client, and only to one that knows HTTP/1.1 (RFC 9110 15.2, RFC 8297). */
+/* A 1xx: only 103 is of use to the client, where early_hints says so, and only to one that knows HTTP/1.1 (RFC 9110 15.2, RFC 8297). */
 static void informational(struct exchange *x)
 {
-    log_at(x->r->log, L_DEBUG, x->r->about, 0, "upstream sent %d", x->up.status);
+    struct request *r = x->r;
+    struct early_hints_conf *hints = request_values(r, &http_gateway_module);
+    log_at(r->log, L_DEBUG, r->about, 0, "upstream sent %d", x->up.status);
+    if (x->up.status != 103 || r->version < 1001 || !hints->when.n || !templates_any_true(&hints->when, &r->eval)) return;
+    struct fields passed = { NULL, 0, 0 };
+    for (unsigned i = 0; i < x->up.fields.n; i++) {
+        const struct field *f = &x->up.fields.v[i];
+        bool ours = f->id == FIELD_CONTENT_LENGTH || (f->id != FIELD_OTHER && field_is(f->id, F_HOP));
+        if (!ours && !gateway_hides(x->conf->hidden, f)) fields_add(&passed, r->pool, f->id, f->name, f->value);
+    }
+    r->proto->informational(r, 103, &passed);
 }
 
 static void refuse_big(struct exchange *x)

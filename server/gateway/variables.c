@@ -1,4 +1,4 @@
-/* variables: $upstream_*: what came of the tries, in nginx's list syntax: "a, b" for tries, "a : b" over an internal redirect. */
+/* variables: early_hints, and $upstream_*: what came of the tries, in nginx's list syntax: "a, b" for tries, "a : b" over an internal redirect. */
 #include "gateway/exchange.h"
 #include "http/module.h"
 
@@ -119,4 +119,11 @@ static const struct variable variables[] = {
 
 static const struct http_part part = { .variables = variables };
 
-struct module http_gateway_module = { .name = "http_gateway", .part = &part, .part_kind = &http_part_kind };
+static const struct directive rows[] = {
+    D_TYPE(struct early_hints_conf, when, struct templates, &conf_templates, "early_hints", IN_HSL, NULL, "A 103 of an upstream is passed to the client when one of these is neither empty nor 0."),
+    { .name = NULL },
+};
+
+struct module http_gateway_module = {
+    .name = "http_gateway", .conf_size = sizeof(struct early_hints_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind,
+};
