@@ -90,6 +90,7 @@ static void ended(struct request *r, const char *why)
     timer_stop(&h->conn->timer);
     timer_stop(&h->write_timer);
     if (h->state == H1_SERVING && h->keep) {          /* as the client was told, even where a QUIT came after it */
+        h->keep_min_ms = (uint32_t) min_of(core->keepalive_min_timeout.ms, (uint64_t) UINT32_MAX);
         h->keep_ms = (uint32_t) min_of(core->keepalive_timeout.ms, (uint64_t) UINT32_MAX);
         h1_set_state(h, H1_IDLE);
         h->conn->log = h->at->fallback->self->log;
@@ -323,11 +324,24 @@ static void say_timeout(struct h1 *h)
     log_at(h->conn->log, L_INFO, &h->conn->about, ETIMEDOUT, "client timed out");
 }
 
+/* keepalive_min_timeout: told to close (for room, or since the worker ends), but not before that time. */
+static bool is_promised(struct h1 *h)
+{
+    uint64_t due = h->conn->timer.due, idle_since = due > h->keep_ms ? due - h->keep_ms : 0;
+    if (!h->conn->timedout || !h->requests || !h->keep_min_ms || !timer_is_set(&h->conn->timer)) return false;
+    if (idle_since + h->keep_min_ms <= clock_now.ms) return false;
+    h->keep_ms = (uint32_t) (idle_since + h->keep_min_ms - clock_now.ms);
+    timer_set(&h->conn->timer, h->keep_ms);
+    h->keep_min_ms = 0;
+    return true;
+}
+
 static void timed_out(struct h1 *h)
 {
     bool reset = core_of(h)->reset_timedout_connection.on;
     switch (h->state) {
     case H1_IDLE:
+        if (is_promised(h)) return;
         if (!h->requests && !h->conn->timedout) say_timeout(h);
         h1_abandon(h, "idle", reset && !h->requests);
         break;

@@ -76,7 +76,7 @@ struct h1 {
     struct timer        write_timer;
     struct task         task;
     uint64_t            linger_until;
-    uint32_t            keep_ms, linger_ms;
+    uint32_t            keep_ms, keep_min_ms, linger_ms;
     const char         *why;
 };
 
