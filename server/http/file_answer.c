@@ -3,8 +3,7 @@
 #include "http/response.h"
 #include <errno.h>
 
-/* nginx's form: time and size in hex. */
-static struct text make_etag(struct request *r, const struct open_file *f)
+struct text file_etag(struct request *r, const struct open_file *f)
 {
     struct build b = build_in_pool(r->pool, 40, 0);
     build_char(&b, '"');
@@ -33,7 +32,7 @@ struct verdict file_answer(struct request *r, struct open_file *f, bool ranges)
     r->out.status = 200;
     r->out.length = f->size;
     r->out.modified = f->modified;
-    if (http_core(r)->etag.on) r->out.etag = make_etag(r, f);
+    if (http_core(r)->etag.on) r->out.etag = file_etag(r, f);
     request_set_type(r);
     r->out.accept_ranges = ranges;
     if (response_head(r)) {

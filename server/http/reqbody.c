@@ -108,7 +108,7 @@ static bool open_file(struct request *r)
     b->file = temp_open(&core->client_body_temp_path, true, r->pool, r->log, r->about, &b->file_name);
     if (!b->file) return false;
     if (core->client_body_in_file_only != BODY_FILE_ON) pool_cleanup(r->pool, remove_file, (void *) (uintptr_t) b->file_name.p);
-    if (core->client_body_in_file_only == BODY_FILE_OFF)
+    if (core->client_body_in_file_only == BODY_FILE_OFF && !b->in_file)
         request_log(r, L_WARN, 0, "a client request body is buffered to a temporary file %.*s", TEXT_ARG(b->file_name));
     return true;
 }
@@ -120,13 +120,34 @@ static bool spill(struct request *r)
     return temp_write(b->file, (off_t) b->chain.bytes, &b->memory, &b->chain, r->log, r->about);
 }
 
+/* What was read whole before a file was asked for. */
+static bool spill_rest(struct request *r)
+{
+    struct reqbody *b = r->body;
+    chain_move(&b->memory, &b->chain);
+    return spill(r);
+}
+
+struct verdict reqbody_whole_file(struct request *r)
+{
+    body_of(r)->in_file = true;
+    struct verdict v = reqbody_whole(r);
+    if (v.what == V_NEXT && !r->body->file && !spill_rest(r)) return v_reply(500);
+    return v;
+}
+
+void reqbody_file_taken(struct request *r)
+{
+    pool_cleanup_cancel(r->pool, remove_file, (void *) (uintptr_t) r->body->file_name.p);
+}
+
 static void gather(struct request *r, struct chain *in, bool last)
 {
     const struct http_core_conf *core = http_core(r);
     struct reqbody *b = r->body;
     chain_move(&b->memory, in);
     bool to_file = b->memory.bytes > core->client_body_buffer_size.bytes || (last && b->file) ||
-                   (last && core->client_body_in_file_only != BODY_FILE_OFF);
+                   (last && (b->in_file || core->client_body_in_file_only != BODY_FILE_OFF));
     if (to_file && !spill(r)) {
         b->broken = true;
         b->status = 500;

@@ -29,6 +29,7 @@ struct reqbody {
     /* private */
     enum { REQBODY_NOT_YET, REQBODY_WHOLE, REQBODY_STREAM, REQBODY_DISCARD } way;
     bool                    waited_for;
+    bool                    in_file;     /* reqbody_whole_file's */
     struct chain            memory;      /* whole: not yet in the file */
 };
 
@@ -36,6 +37,10 @@ struct reqbody {
 bool reqbody_none(const struct request *r);
 /* v_next: the body is whole, r->body->chain has it. v_wait: coming; the step's handler is asked again. v_reply: 413, 408, 400, 500. */
 struct verdict reqbody_whole(struct request *r);
+/* As reqbody_whole, and all of it, even nothing, is in a file of its own, with a name. */
+struct verdict reqbody_whole_file(struct request *r);
+/* That file was renamed: it is not removed with the request. */
+void reqbody_file_taken(struct request *r);
 /* Begins (or goes on) giving the body to sink. "Expect: 100-continue" is answered here (RFC 9110 10.1.1). */
 void reqbody_stream(struct request *r, const struct body_sink *sink, void *arg);
 void reqbody_more(struct request *r);
