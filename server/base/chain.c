@@ -199,6 +199,13 @@ void chain_skip(struct chain *c, uint64_t n)
     c->bytes -= n;
 }
 
+bool chain_first_flushes(const struct chain *c)
+{
+    const struct link *l = c->first;
+    while (l && !l->flush && l->next && l->next->n == 0) l = l->next;
+    return l && l->flush;
+}
+
 void chain_clear(struct chain *c)
 {
     while (c->first) give_link(detach_first(c));

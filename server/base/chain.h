@@ -47,6 +47,8 @@ void chain_share(struct chain *c, const struct chain *from);
 /* Drops the first n bytes and the empty links that are first then (they go back to the free list). n may not be
  * above c->bytes. */
 void chain_skip(struct chain *c, uint64_t n);
+/* The end of the first link is to be flushed: it says so, or an empty link behind it does (which chain_skip drops with it). */
+bool chain_first_flushes(const struct chain *c);
 void chain_clear(struct chain *c);
 /* All bytes in order into room (memory links only; asserts that there is no file link); at most size. Returns bytes. */
 size_t chain_copy_out(const struct chain *c, char *room, size_t size);

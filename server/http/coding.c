@@ -49,7 +49,7 @@ struct module http_coding_module = { .name = "http_coding", .conf_size = sizeof(
 static bool is_msie6(struct text agent)
 {
     ssize_t at = text_find(agent, T("MSIE "));
-    if (at < 0 || agent.n < (size_t) at + 8 || agent.p[at + 6] != '.') return false;
+    if (at < 0 || agent.n < (size_t) at + 8 || agent.p[at + 6] != '.' || text_find(agent, T("Opera")) >= 0) return false;
     char version = agent.p[at + 5];
     return version == '4' || version == '5' || (version == '6' && text_find(agent, T("SV1")) < 0);
 }

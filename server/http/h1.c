@@ -371,7 +371,7 @@ static void write_more(struct h1 *h)
 {
     struct request *r = h->r;
     if (h->state != H1_SERVING || !h1_write_flush(h) || h->done || !r || r->closing) return;
-    if (!r->out.ended && r->source.more && h1_write_room(r)) r->source.more(r, r->source.arg);
+    response_more(r);
 }
 
 static void ready(struct conn *c, unsigned what)

@@ -21,15 +21,17 @@ static bool may_keep(const struct h1 *h, const struct request *r)
 /* RFC 9112 6.3: how the body's end will be told. */
 static void choose_framing(struct h1 *h, struct request *r)
 {
-    const struct response *o = &r->out;
+    struct response *o = &r->out;
     h->keep = may_keep(h, r);
     h->chunked = h->by_length = false;
     if (o->no_body || o->status == 101) return;
-    if (o->length >= 0 && !o->trailers.n) {
+    bool may_chunk = r->version >= 1001 && http_core(r)->chunked_transfer_encoding.on;
+    if (may_chunk && (o->length < 0 || o->expect_trailers || o->trailers.n)) {       /* RFC 9112 7.1.2: trailers need chunks */
+        h->chunked = true;
+        o->length = -1;
+    } else if (o->length >= 0) {
         h->by_length = true;
         h->left = (uint64_t) o->length;
-    } else if (r->version >= 1001 && http_core(r)->chunked_transfer_encoding.on) {
-        h->chunked = true;
     } else {
         h->keep = false;
     }

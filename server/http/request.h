@@ -46,7 +46,7 @@ struct protocol {
     void   (*head)(struct request *r);                    /* r->out is complete: queue it (not yet sent) */
     void   (*informational)(struct request *r, int status, const struct fields *f);   /* 1xx, at once */
     void   (*body)(struct request *r, struct chain *in, enum body_end end);   /* takes all links, frames them, writes what the socket takes */
-    size_t (*room)(struct request *r);                    /* bytes it takes gladly now; 0: wait for source.more */
+    size_t (*room)(struct request *r);                    /* bytes it takes gladly now; 0: wait; response_more is called when there is room again */
     void   (*want_body)(struct request *r);               /* the request body's reader has room again */
     void   (*ended)(struct request *r, const char *why);  /* from request_close: next request, or end of the connection */
     /* The connection, when what is next on it are bytes of a body of known length as they are and nothing waits before them; else
@@ -77,6 +77,7 @@ struct response {
     bool          no_body;             /* HEAD, 204, 304: nothing may follow the head */
     bool          accept_ranges;       /* ranges may be cut from this body */
     bool          has_date, has_server, has_modified;   /* fields has its own (modified says when, too) */
+    bool          expect_trailers;     /* trailers may be added until the body ends: where the protocol needs another framing for them, it takes it */
     bool          ended;               /* FINAL or BROKEN was given */
     uint64_t      body_bytes;          /* before framing: given to the protocol */
     uint32_t      head_bytes;          /* of the head on the wire, 1xx not counted: the protocol says it, for $body_bytes_sent */
@@ -158,6 +159,8 @@ struct request {
     int                    err_status;     /* status of the error page in hand, else 0 */
     struct text            user;           /* authenticated; empty: none */
     uint64_t               sent_at_start;  /* conn->sent when it began */
+    uint64_t               limit_rate;     /* bytes a second, by $limit_rate or X-Accel-Limit-Rate; limit_rate_set: this, and not the directive, counts */
+    bool                   limit_rate_set;
     uint32_t               number;         /* among the requests of its connection, from 1: the protocol says it */
     bool                   pipelined;      /* it began in bytes read with the request before it: the protocol says it */
 

@@ -1,6 +1,7 @@
 #include "http/response.h"
 #include "http/core_conf.h"
 #include "http/page.h"
+#include "http/reader.h"
 #include "http/reqbody.h"
 #include "http/steps.h"
 
@@ -28,6 +29,35 @@ void response_clear(struct request *r)
 void response_refuse(struct request *r, int status)
 {
     r->refused = status;
+}
+
+void response_weaken_etag(struct request *r)
+{
+    struct response *o = &r->out;
+    struct field *f = o->etag.n ? NULL : fields_find(&o->fields, FIELD_ETAG);
+    struct text *etag = f ? &f->value : &o->etag;
+    if (text_starts(*etag, T("W/"))) return;
+    if (etag->n && etag->p[0] == '"') *etag = pool_printf(r->pool, "W/%.*s", TEXT_ARG(*etag));
+    else response_clear_etag(r);
+}
+
+void response_clear_etag(struct request *r)
+{
+    r->out.etag = T("");
+    fields_remove(&r->out.fields, FIELD_ETAG);
+}
+
+void response_clear_modified(struct request *r)
+{
+    r->out.modified = -1;
+    r->out.has_modified = false;
+    fields_remove(&r->out.fields, FIELD_LAST_MODIFIED);
+}
+
+void response_clear_ranges(struct request *r)
+{
+    r->out.accept_ranges = false;
+    fields_remove(&r->out.fields, FIELD_ACCEPT_RANGES);
 }
 
 /* ---- head ---- */
@@ -60,20 +90,49 @@ static bool has_no_body(const struct request *r)
     return r->method == METHOD_HEAD || status == 204 || status == 304 || (status >= 100 && status < 200 && status != 101);
 }
 
-enum { FILTERS_MOST = 32 };
+/* The filters of one response; r->filters is at. */
+struct passage {
+    struct request  *r;
+    struct task      task;        /* filter_later */
+    bool             watched;     /* its task is cancelled when the request is closed */
+    struct filter_at at[];
+};
+
+static struct passage *passage_of(const struct request *r) { return container_of(r->filters, struct passage, at); }
+
+static void cancel_later(struct request *r, void *arg)
+{
+    (void) r;
+    task_cancel(&((struct passage *) arg)->task);
+}
+
+static void go_on(struct task *t)
+{
+    struct passage *p = container_of(t, struct passage, task);
+    if (!p->r->closing) response_more(p->r);
+}
 
 static void ask_filters(struct request *r)
 {
     const struct http *h = r->vhost->http;
     struct filter_at *at = NULL;
+    bool needs_bytes = false;
     r->filter_count = 0;
     r->refused = 0;
     for (size_t i = 0; i < h->filter_count && !r->refused; i++) {
-        struct filter_at here = { h->filters[i], NULL };
+        struct filter_at here = { .filter = h->filters[i] };
         if (!h->filters[i]->head(r, &here)) continue;
-        if (!at) at = r->filters = pool_array(r->pool, struct filter_at, h->filter_count - i);
+        if (!at) {          /* and room for one that reads files */
+            struct passage *p = pool_zalloc(r->pool, sizeof *p + (h->filter_count - i + 1) * sizeof *at);
+            *p = (struct passage) { .r = r, .task.run = go_on };
+            at = r->filters = p->at;
+        }
         at[r->filter_count++] = here;
+        needs_bytes |= here.filter->bytes;
     }
+    if (!needs_bytes) return;
+    memmove(at + 1, at, r->filter_count++ * sizeof *at);
+    at[0] = reader_open(r);
 }
 
 bool response_head(struct request *r)
@@ -120,6 +179,40 @@ void filter_pass(struct request *r, struct filter_at *at, struct chain *in, enum
     else to_protocol(r, in, end);
 }
 
+/* Does any filter from the nth on hold something? */
+static bool is_held(const struct request *r, size_t n)
+{
+    for (; n < r->filter_count; n++)
+        if (r->filters[n].holds) return true;
+    return false;
+}
+
+size_t filter_room(struct request *r, const struct filter_at *at)
+{
+    return r->closing || is_held(r, (size_t) (at - r->filters) + 1) ? 0 : r->proto->room(r);
+}
+
+void filter_later(struct request *r, struct filter_at *at)
+{
+    struct passage *p = passage_of(r);
+    at->holds = true;
+    if (!p->watched) request_at_close(r, cancel_later, p);
+    p->watched = true;
+    task_post(&p->task);
+}
+
+void response_more(struct request *r)
+{
+    NEED(r, REQUEST_MAGIC);
+    for (unsigned i = r->filter_count; i-- && !r->closing;) {
+        struct filter_at *at = &r->filters[i];
+        if (!at->holds) continue;
+        if (r->proto->room(r)) at->filter->more(r, at);
+        if (at->holds) return;
+    }
+    if (r->source.more && response_room(r)) r->source.more(r, r->source.arg);
+}
+
 void response_body(struct request *r, struct chain *in, enum body_end end)
 {
     NEED(r, REQUEST_MAGIC);
@@ -136,7 +229,7 @@ void response_body(struct request *r, struct chain *in, enum body_end end)
 
 size_t response_room(struct request *r)
 {
-    return r->closing || r->out.ended ? 0 : r->proto->room(r);
+    return r->closing || r->out.ended || is_held(r, 0) ? 0 : r->proto->room(r);
 }
 
 /* ---- small ones ---- */

@@ -36,11 +36,22 @@ struct text response_etag(const struct request *r);
 time_t      response_modified(const struct request *r);
 /* Takes back what was put into r->out, for another answer; nothing was sent yet. */
 void response_clear(struct request *r);
+/* For who changes the body: what was said of it and is true no longer. A strong ETag becomes a weak one (anything that is no
+ * etag goes); Last-Modified, ETag and leave to cut ranges (Accept-Ranges) are taken back. */
+void response_weaken_etag(struct request *r);
+void response_clear_etag(struct request *r);
+void response_clear_modified(struct request *r);
+void response_clear_ranges(struct request *r);
 /* Adds a field to r->out. */
 static inline void response_add(struct request *r, enum field_id id, struct text name, struct text value) { fields_add(&r->out.fields, r->pool, id, name, value); }
 
 /* ---- filters ---- */
 
+/*
+ * A filter joins a response by its head's answer. It passes on what it makes of each call of body at once, or holds: what
+ * grows (gunzip) or is paced (limit_rate) keeps its input while filter_room is 0, sets at->holds, and goes on when more is
+ * called. While any filter holds, response_room is 0 for the source, so what is held stays bounded.
+ */
 struct filter_at;
 struct filter {
     const char *name;          /* as in the one list of filters.c */
@@ -48,9 +59,18 @@ struct filter {
     bool (*head)(struct request *r, struct filter_at *at);
     /* Takes in; passes on by filter_pass. Must pass FINAL and BROKEN on. May hold links back. */
     void (*body)(struct request *r, struct filter_at *at, struct chain *in, enum body_end end);
+    /* There is room, or the turn it asked for has come: clears at->holds unless it still holds. NULL: it never holds. */
+    void (*more)(struct request *r, struct filter_at *at);
+    bool bytes;                /* its body needs bytes: file ranges are read, piece by piece, before they come to it */
 };
-struct filter_at { const struct filter *filter; void *state; };
+struct filter_at { const struct filter *filter; void *state; bool holds; };
 /* To the next filter, or the protocol. */
 void filter_pass(struct request *r, struct filter_at *at, struct chain *in, enum body_end end);
+/* Bytes that those behind at take gladly now; 0: hold. */
+size_t filter_room(struct request *r, const struct filter_at *at);
+/* at holds, for no better reason than that others come first: its more is called in the next turn. */
+void filter_later(struct request *r, struct filter_at *at);
+/* For protocols and timers: there is room again. Those who hold go on, nearest the sink first, then the source. */
+void response_more(struct request *r);
 
 #endif
