@@ -196,6 +196,7 @@ static const struct directive rows[] = {
     D_FLAG(core, recursive_error_pages, "recursive_error_pages", IN_HSL, "off", "Whether an error while an error page is made leads to another error page."),
     D_ENUM(core, server_tokens, "server_tokens", IN_HSL, "on", tokens, "Whether the Server header and built-in pages tell the version, or also the build name."),
     D_ENUM(core, satisfy, "satisfy", IN_HSL, "all", satisfies, "Whether all access checks must let a request through, or any one of them is enough."),
+    D_TIME(core, auth_delay, "auth_delay", IN_HSL, "0s", "How long the answer 401 is held back, which slows down those who guess."),
     D_ENUM(core, if_modified_since, "if_modified_since", IN_HSL, "exact", sinces, "How If-Modified-Since is compared with the time of change: equal, not later, or not at all."),
     D_NUM(core, max_ranges, "max_ranges", IN_HSL, "2147483647", "The most byte ranges that one request may ask for; 0: ranges are not served."),
     OWN(default_type, struct text, &type_mime, "default_type", IN_HSL, "text/plain", "The type of files whose extension is not known."),

@@ -56,6 +56,7 @@ struct http_core_conf {
     flag                   etag, msie_padding, msie_refresh, log_not_found, log_subrequest, recursive_error_pages;
     int                    server_tokens;
     int                    satisfy;
+    span                   auth_delay;                      /* before a 401 */
     int                    if_modified_since;
     int64_t                max_ranges;
     struct text            default_type;

@@ -59,6 +59,29 @@ static struct verdict post_rewrite(struct request *r)
     return v_goto(&step_find_location);
 }
 
+struct held_back { struct timer timer; struct request *r; };
+
+static void fire_refusal(struct timer *t) { request_go(container_of(t, struct held_back, timer)->r, v_reply(401)); }
+
+static void stop_refusal(struct request *r, void *arg)
+{
+    (void) r;
+    timer_end(&((struct held_back *) arg)->timer);
+}
+
+/* auth_delay: a 401 comes later. */
+static struct verdict refuse(struct request *r, int status)
+{
+    uint64_t ms = http_core(r)->auth_delay.ms;
+    if (status != 401 || !ms) return v_reply(status);
+    request_log(r, L_INFO, 0, "delaying unauthorized request");
+    struct held_back *h = pool_new(r->pool, struct held_back);
+    *h = (struct held_back) { .timer.fire = fire_refusal, .r = r };
+    request_at_close(r, stop_refusal, h);
+    timer_set(&h->timer, ms);
+    return v_wait();
+}
+
 /* A hook that says v_goto(&step_post_access) lets the request through for its part; v_next has nothing to say. */
 static struct verdict access_hooks(struct request *r)
 {
@@ -74,6 +97,7 @@ static struct verdict access_hooks(struct request *r)
             fields_remove(&r->out.fields, FIELD_WWW_AUTHENTICATE);
             return v_next();
         }
+        if (!any && v.what == V_REPLY) return refuse(r, v.status);
         if (!any || v.what != V_REPLY || (v.status != 401 && v.status != 403)) return v;
         if (r->access_status != 401) r->access_status = v.status;
     }
@@ -86,7 +110,7 @@ static struct verdict post_access(struct request *r)
     r->access_status = 0;
     if (!status) return v_next();
     if (status == 403) request_log(r, L_ERR, 0, "access forbidden by rule");
-    return v_reply(status);
+    return refuse(r, status);
 }
 
 static struct verdict content(struct request *r)
