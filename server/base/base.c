@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+unsigned base_slack;
 void (*base_panic_context)(char *room, size_t size);
 
 void base_panic(const char *file, int line, const char *func, const char *what)

@@ -61,6 +61,9 @@ __attribute__((noreturn, cold)) void base_panic(const char *file, int line, cons
 /* Called by base_panic for its context line (who was served, which step); NULL: none. */
 extern void (*base_panic_context)(char *room, size_t size);
 
+/* Buffers that went back to malloc because enough of them were kept: the loop then gives memory back to the system before long. */
+extern unsigned base_slack;
+
 /* malloc, calloc, realloc that never return NULL. */
 __attribute__((malloc, alloc_size(1))) void *base_alloc(size_t n);
 __attribute__((malloc, alloc_size(1, 2))) void *base_zalloc(size_t count, size_t size);

@@ -46,6 +46,7 @@ void chunk_drop(struct chunk **cp)
         s->first = c;
         s->count++;
     } else {
+        base_slack += s != NULL;
         free(c);
     }
 }

@@ -30,6 +30,7 @@ static void give_block(struct pool_block *b)
         spare = b;
         spare_count++;
     } else {
+        base_slack += b->size == BLOCK_USUAL;
         free(b);
     }
 }

@@ -3,6 +3,7 @@
  * A conn that was closed stays in memory until the turn ends, with fd -1.
  */
 #include "event/turn.h"
+#include "base/cell.h"
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -12,6 +13,7 @@ enum { CONN_ENDED = 0x434f4e00 };   /* magic of a closed conn */
 
 struct conn_figures conn_figures;
 
+static struct cells  cells = CELLS(struct conn);
 static struct conn  *idle_first, *idle_last;
 static struct conn  *closed;                 /* by idle_next */
 static struct conn **wakes;
@@ -178,7 +180,7 @@ struct conn *conn_open(int fd, const struct log *log)
         close(fd);
         return NULL;
     }
-    struct conn *c = base_zalloc(1, sizeof(*c));
+    struct conn *c = cell_take(&cells);
     c->magic = CONN_MAGIC;
     c->fd = fd;
     c->ops = &conn_plain;
@@ -189,7 +191,7 @@ struct conn *conn_open(int fd, const struct log *log)
     c->writable = 1;
     if (!epoll_add_conn(c)) {
         close(fd);
-        free(c);
+        cell_give(&cells, c);
         return NULL;
     }
     conn_figures.open++;
@@ -311,7 +313,7 @@ void conn_free_closed(void)
     while (closed) {
         struct conn *c = closed;
         closed = c->idle_next;
-        free(c);
+        cell_give(&cells, c);
     }
 }
 

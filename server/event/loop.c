@@ -1,10 +1,14 @@
 /* loop: one turn, and what is freed at its end. */
 #include "event/turn.h"
+#include "base/pool.h"
+#include <malloc.h>
 
 struct later { void (*fn)(void *p); void *p; };
 
 void (*loop_after_poll)(void);
 const sigset_t *loop_signals;
+
+enum { TRIM_AFTER_MS = 1000 };
 
 static struct later *later;
 static size_t        later_count, later_cap;
@@ -18,12 +22,24 @@ void loop_free_later(void (*fn)(void *p), void *p)
     later[later_count++] = (struct later) { fn, p };
 }
 
+/* A burst is over, or goes on: what it left behind between long-lived objects is the system's again. */
+static void trim(struct timer *t)
+{
+    (void) t;
+    pool_trim();
+    chunk_trim();
+    malloc_trim(0);
+    base_slack = 0;
+}
+static struct timer trim_timer = { .fire = trim };
+
 /* What is freed may ask for more to be freed. */
 static void free_all(void)
 {
     for (size_t i = 0; i < later_count; i++) later[i].fn(later[i].p);
     later_count = 0;
     conn_free_closed();
+    if (unlikely(base_slack) && !timer_is_set(&trim_timer)) timer_set(&trim_timer, TRIM_AFTER_MS);
 }
 
 bool loop_open(unsigned max_conns)
@@ -37,6 +53,7 @@ bool loop_open(unsigned max_conns)
 void loop_close(void)
 {
     free_all();
+    timer_end(&trim_timer);
     accept_close();
     epoll_close();
     task_close();

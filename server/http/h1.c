@@ -1,5 +1,6 @@
 #include "http/h1.h"
 #include "http/h1_conn.h"
+#include "base/cell.h"
 #include <errno.h>
 
 /* state → states that may follow */
@@ -24,9 +25,11 @@ static struct http_core_conf *core_of(const struct h1 *h)
 
 /* ---- the end ---- */
 
+static struct cells cells = CELLS(struct h1);
+
 static void free_h1(void *p)
 {
-    free(p);
+    cell_give(&cells, p);
 }
 
 static void end(struct h1 *h)
@@ -451,7 +454,7 @@ const struct protocol h1_protocol = {
 
 void h1_accepted(struct conn *c)
 {
-    struct h1 *h = base_zalloc(1, sizeof *h);
+    struct h1 *h = cell_take(&cells);
     h->magic = H1_MAGIC;
     h->conn = c;
     c->owner = h;
