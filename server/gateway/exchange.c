@@ -44,20 +44,20 @@ static void describe(struct request *r, struct build *b)
     build_char(b, '"');
 }
 
-/* Heads last as long as the request: its fields, and its uri after X-Accel-Redirect, may be slices of them. */
 static void end(struct request *r)
 {
     for (struct exchange *x = r->exchange; x; x = x->before) {
         exchange_release(x);
         pipe_end(x);
-        chunk_drop(&x->head);
     }
 }
 
-static void end_at_close(struct request *r, void *arg)
+/* Heads last as long as the request's pool: fields, what the log line says of them, and the uri after X-Accel-Redirect, may be
+ * slices of them. */
+static void drop_head(void *arg)
 {
-    (void) arg;
-    end(r);
+    struct exchange *x = arg;
+    chunk_drop(&x->head);
 }
 
 static bool client_left(struct request *r) { return exchange_of(r)->conf->ignore_client_abort.on; }
@@ -83,9 +83,8 @@ struct exchange *exchange_open(struct request *r, const struct gateway_protocol 
         x->before = before;
         exchange_release(before);
         pipe_end(before);
-    } else {
-        request_at_close(r, end_at_close, NULL);
     }
+    pool_cleanup(r->pool, drop_head, x);
     r->exchange = x;
     r->exchange_ops = &ops;
     pick_open(&x->pick, target->group, r->pool, &r->eval);
