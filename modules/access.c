@@ -1,6 +1,7 @@
 /* access: who may come in, by address: the first rule that fits decides; where none does, there is nothing to say. */
 #include "modules/module.h"
 #include "http/steps.h"
+#include "os/metrics.h"
 
 enum { ORDER_ACCESS = 10 };
 
@@ -52,6 +53,7 @@ static struct verdict decide(struct request *r)
         if (!fits(rule, r->peer, as_v6)) continue;
         if (!rule->deny) return v_goto(&step_post_access);
         if (http_core(r)->satisfy == SATISFY_ALL) request_log(r, L_ERR, 0, "access forbidden by rule");
+        metrics_add(METRIC_ACCESS_DENIED, 1);
         return v_reply(403);
     }
     return v_next();

@@ -6,6 +6,7 @@
 #include "modules/module.h"
 #include "event/thread.h"
 #include "http/steps.h"
+#include "os/metrics.h"
 #include "wire/base64.h"
 #include <stdatomic.h>
 
@@ -82,6 +83,7 @@ static struct verdict challenge(struct request *r, struct text realm)
     for (size_t i = 0; i < realm.n; i++)          /* variables may bring anything */
         if ((unsigned char) realm.p[i] >= ' ' && realm.p[i] != 127) build_char(&b, realm.p[i]);
     build_char(&b, '"');
+    metrics_add(METRIC_AUTH_FAILED, 1);
     response_add(r, FIELD_WWW_AUTHENTICATE, T("WWW-Authenticate"), build_done(&b));
     return v_reply(401);
 }
@@ -90,6 +92,7 @@ static struct verdict judge(struct request *r, struct text realm, const struct c
 {
     if (known && fits) {
         r->user = c->user;
+        metrics_add(METRIC_AUTH_PASSED, 1);
         return v_goto(&step_post_access);
     }
     struct build b = build_in_pool(r->pool, c->user.n * 4, 4096);

@@ -6,6 +6,7 @@
 #include "modules/module.h"
 #include "http/limit_zone.h"
 #include "http/steps.h"
+#include "os/metrics.h"
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
@@ -186,6 +187,7 @@ static struct verdict refuse(struct request *r, const struct limit_conn_conf *c,
         request_log(r, (enum log_level) c->log_level, 0, "limiting connections%s by zone \"%.*s\"", c->dry_run.on ? ", dry run," : "", TEXT_ARG(z->name));
     else if (limit_zone_may_tell(z))
         request_log(r, L_ERR, 0, "zone \"%.*s\" of limit_conn is full: requests of new keys are refused", TEXT_ARG(z->name));
+    metrics_add(METRIC_LIMIT_CONN_REJECTED, 1);
     r->main->limit_conn_status = c->dry_run.on ? REJECTED_DRY_RUN : REJECTED;
     return c->dry_run.on ? v_next() : v_reply((int) c->status);
 }
@@ -213,6 +215,7 @@ static struct verdict limit(struct request *r)
         *h = (struct held) { holds->first, l->zone, key };
         holds->first = h;
     }
+    if (holds) metrics_add(METRIC_LIMIT_CONN_PASSED, 1);
     return v_next();
 }
 

@@ -7,6 +7,7 @@
 #include "modules/module.h"
 #include "http/limit_zone.h"
 #include "http/steps.h"
+#include "os/metrics.h"
 
 enum { ORDER_LIMIT_REQ = 0 };
 
@@ -247,10 +248,12 @@ static struct verdict limit(struct request *r)
     if (c->fields) add_fields(r, c, counted, &o);
     if (o.refused) {
         say(r, c, true, o.refused, o.excess);
+        metrics_add(METRIC_LIMIT_REQ_REJECTED, 1);
         r->main->limit_req_status = c->dry_run.on ? REJECTED_DRY_RUN : REJECTED;
         return c->dry_run.on ? v_next() : v_reply((int) c->status);
     }
     r->main->limit_req_status = !o.delay_ms ? PASSED : c->dry_run.on ? DELAYED_DRY_RUN : DELAYED;
+    metrics_add(o.delay_ms ? METRIC_LIMIT_REQ_DELAYED : METRIC_LIMIT_REQ_PASSED, 1);
     if (!o.delay_ms) return v_next();
     say(r, c, false, o.slowest, o.slowest_excess);
     return c->dry_run.on ? v_next() : delay(r, o.delay_ms);

@@ -3,6 +3,7 @@
  * kernel keeps the queue, and begins again when a connection was closed or half a second went by.
  */
 #include "event/turn.h"
+#include "os/metrics.h"
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -112,9 +113,12 @@ static enum taken take_one(struct listener *l, int fd)
     int got = accept_fd(fd, &from, &len);
     if (got < 0) return explain(l, errno);
     conn_figures.accepted++;
+    metrics_add(METRIC_CONNECTIONS_ACCEPTED, 1);
     struct conn *c = conn_open(got, l->log);
     if (!c) return SHORT;
     conn_figures.handled++;
+    metrics_add(METRIC_CONNECTIONS_HANDLED, 1);
+    metrics_add(METRIC_CONNECTIONS_ACTIVE, 1);
     addr_from_sockaddr(&c->peer, (struct sockaddr *) &from, len);
     c->listener = l;
     c->nodelay = 1;                 /* inherited: accept_start */

@@ -4,6 +4,7 @@
  */
 #include "event/turn.h"
 #include "base/cell.h"
+#include "os/metrics.h"
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -287,6 +288,7 @@ void conn_close(struct conn **conn)
     c->idle_next = closed;
     closed = c;
     conn_figures.open--;
+    if (c->listener) metrics_add(METRIC_CONNECTIONS_ACTIVE, -1);
     accept_room();
 }
 

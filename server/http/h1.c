@@ -1,6 +1,7 @@
 #include "http/h1.h"
 #include "http/h1_conn.h"
 #include "base/cell.h"
+#include "os/metrics.h"
 #include <errno.h>
 
 /* state → states that may follow */
@@ -12,9 +13,17 @@ static const uint8_t legal[] = {
     [H1_TUNNEL]  = 1 << H1_OVER,
 };
 
+/* How a connection in this state is counted. */
+static const uint8_t counted[] = {
+    [H1_IDLE] = METRIC_CONNECTIONS_WAITING, [H1_HEAD] = METRIC_CONNECTIONS_READING, [H1_SERVING] = METRIC_CONNECTIONS_WRITING,
+    [H1_LINGER] = METRIC_CONNECTIONS_WRITING, [H1_TUNNEL] = METRIC_CONNECTIONS_WRITING,
+};
+
 void h1_set_state(struct h1 *h, enum h1_state s)
 {
     ASSERT(h->state < countof(legal) && legal[h->state] & 1 << s);
+    metrics_add(counted[h->state], -1);
+    if (s != H1_OVER) metrics_add(counted[s], 1);
     h->state = s;
 }
 
@@ -456,6 +465,7 @@ void h1_accepted(struct conn *c)
 {
     struct h1 *h = cell_take(&cells);
     h->magic = H1_MAGIC;
+    metrics_add(METRIC_CONNECTIONS_WAITING, 1);
     h->conn = c;
     c->owner = h;
     c->ready = ready;

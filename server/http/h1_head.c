@@ -1,5 +1,6 @@
 /* h1_head: from bytes to a request that may run. What is wrong is told to the client, with one line in the log. */
 #include "http/h1_conn.h"
+#include "os/metrics.h"
 #include "wire/uri.h"
 #include "wire/value.h"
 
@@ -23,6 +24,7 @@ static void start(struct h1 *h)
     struct request *r = h->r = request_open(c, &h1_protocol, h, h->at->fallback);
     const struct http_core_conf *core = http_core(r);
     h1_set_state(h, H1_HEAD);
+    metrics_add(METRIC_REQUESTS, 1);
     h->reading = pool_new(r->pool, struct h1_reading);
     h1_begin(&h->reading->parse, H1_REQUEST);
     h->reading->room = core->client_header_buffer_size.bytes;
