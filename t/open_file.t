@@ -116,6 +116,32 @@ Weir->compare($threads, [
     'not modified' => get('/big', 'If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT'),
 ], files => \%files, warm => \&make_links);
 
+# ---- what is not in the kernel's memory
+
+my $cold = Weir->new(conf => $threads, files => \%files)->start;
+my $file = $cold->dir . '/html/big';
+sub evict { system "sync -d $file; dd if=$file iflag=nocache count=0 status=none" }
+my $sum = unpack '%32C*', $files{'html/big'};
+for my $uri (qw(/big /small/big /cache/big /own/big /sendfile/big)) {
+    evict();
+    my $m = $cold->get($uri);
+    is(unpack('%32C*', $m->body), $sum, "$uri, read from the disk");
+}
+evict();
+my @conns = map { my $c = $cold->connect(rcvbuf => 65536); $c->request(GET => $_ % 2 ? '/big' : '/small/big', headers => ['Range' => "bytes=" . $_ * 100000 . '-']); $c } 0 .. 19;
+$conns[$_]->close for 0, 5, 10, 15;
+$conns[$_]->reset for 1, 6;
+for my $i (grep { $_ % 5 && $_ != 6 && $_ != 1 } 0 .. 19) {
+    my $m = $conns[$i]->response;
+    is($m ? unpack('%32C*', $m->body) : 'nothing', unpack('%32C*', substr $files{'html/big'}, $i * 100000), "client $i of many");
+}
+my $pipe = $cold->connect;
+$pipe->send(get('/big') =~ s/Connection: close\r\n//r x 3);
+is(unpack('%32C*', $pipe->response->body), $sum, 'one of three in a row') for 1 .. 3;
+my ($worker) = $cold->workers;
+cmp_ok(scalar(glob_count("/proc/$worker/task/*")), '>', 1, 'there are threads');
+sub glob_count { my @all = glob shift; return scalar @all }
+
 # ---- wrong words
 
 my $wrong = Weir->new;

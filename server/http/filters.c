@@ -9,6 +9,7 @@ static const char *const order[] = {
     "coding",           /* br, zstd, gzip: the one that the client likes best */
     "range",            /* cuts what is left */
     "limit_rate",
+    "aio",              /* nearest the connection: it sees which parts of files are really sent */
     NULL
 };
 
