@@ -20,7 +20,7 @@ struct charset_conf {
     flag                 override;
     struct type_set      types;
     struct recoding     *recodings;      /* all there are; the same in every block */
-    struct table        *names;          /* the top's: of equal names the first spelling is what responses say */
+    struct table        *names;          /* likewise: of equal names the first spelling is what responses say */
 };
 struct recode { const struct recoding *by; char held[CODE_MOST]; size_t held_n; struct chunk *chunk; size_t from, used; };
 
@@ -71,7 +71,14 @@ static bool target_of(struct request *r, struct text from, struct text *out)
         *out = r->main->out.charset;
         return out->n != 0;
     }
-    if (!r->out.type.n || c->charset.kind == NAME_OFF) return false;
+    if (!r->out.type.n) return false;
+    if (r->out.wanted_charset.n) {
+        bool known = c->names && table_get(c->names, r->out.wanted_charset);
+        *out = r->out.wanted_charset;
+        if (!known) request_log(r, L_ERR, 0, "unknown charset \"%.*s\" to override", TEXT_ARG(r->out.wanted_charset));
+        return known;
+    }
+    if (c->charset.kind == NAME_OFF) return false;
     if (from.n ? !c->override.on : !type_set_has(&c->types, r)) return false;
     return name_of(r, &c->charset, out);
 }
@@ -97,7 +104,7 @@ static bool begin(struct request *r, struct filter_at *at, struct text type, str
         request_log(r, L_ERR, 0, "no \"charset_map\" between the charsets \"%.*s\" and \"%.*s\"", TEXT_ARG(from), TEXT_ARG(to));
         return false;
     }
-    set_charset(r, type, by->to);
+    set_charset(r, type, to);
     if ((by->from_utf8 || by->to_utf8) && r->main == r) r->out.length = -1;
     struct recode *s = pool_new(r->pool, struct recode);
     s->by = by;
@@ -331,6 +338,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
     const struct charset_conf *top = conf_own_values(cf, cf->top, &charset_module);
     (void) b;
     c->recodings = top->recodings;
+    c->names = top->names;
     if (c->charset.kind != NAME_TEXT || c->source.kind != NAME_TEXT || text_eq_nocase(c->charset.text, c->source.text)) return NULL;
     if (find(c->source.text, c->charset.text, top->recodings)) return NULL;
     return conf_say(cf, "!no \"charset_map\" between the charsets \"%.*s\" and \"%.*s\"", TEXT_ARG(c->source.text), TEXT_ARG(c->charset.text));

@@ -91,6 +91,13 @@ static void say_expires(struct request *r, struct text expires, struct text cont
     set_only(r, FIELD_CACHE_CONTROL, T("Cache-Control"), control);
 }
 
+static time_t modified(const struct request *r)
+{
+    const struct field *f = r->out.modified == -1 ? fields_find(&r->out.fields, FIELD_LAST_MODIFIED) : NULL;
+    time_t t;
+    return f && date_parse(f->value, &t) ? t : r->out.modified;
+}
+
 static void set_expires(struct request *r, const struct expires *e)
 {
     enum expires_kind kind = e->kind;
@@ -105,7 +112,7 @@ static void set_expires(struct request *r, const struct expires *e)
     }
     if (kind == EXPIRES_DAILY) seconds = next_daily(seconds);
     else if (!seconds) seconds = now;
-    else if (kind == EXPIRES_MODIFIED && r->out.modified != -1) seconds += r->out.modified;
+    else if (kind == EXPIRES_MODIFIED && modified(r) != -1) seconds += modified(r);
     else seconds += now;
     age = seconds - now;
     char *room = pool_bytes(r->pool, DATE_LENGTH);

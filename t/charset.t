@@ -7,7 +7,7 @@ my $up = Weir::Backend->new(sub {
     my ($req, $conn) = @_;
     my ($type) = $req->uri =~ /t=([^&]*)/;
     my $body = $files{'html/u.html'};
-    return [200, ['Content-Type', $type =~ s/\+/ /gr, ($req->uri =~ /gzip/ ? ('Content-Encoding', 'gzip') : ())], $body] unless $req->uri =~ /bytes/;
+    return [200, ['Content-Type', $type =~ s/\+/ /gr, ($req->uri =~ /gzip/ ? ('Content-Encoding', 'gzip') : ()), ($req->uri =~ /x=(.*)/ ? ('X-Accel-Charset', $1) : ())], $body] unless $req->uri =~ /bytes/;
     $conn->send("HTTP/1.1 200 OK\r\nContent-Type: $type\r\nTransfer-Encoding: chunked\r\n\r\n");
     $conn->send("1\r\n$_\r\n") for split //, $body;
     $conn->send("0\r\n\r\n");
@@ -37,6 +37,8 @@ http {
         location /301 { charset latin1; default_type text/html; return 301 /x; }
         location /404 { charset latin1; return 404; }
         location /up/ { proxy_pass http://%%UP%%; charset windows-1251; source_charset utf-8; }
+        location /accel/ { proxy_pass http://%%UP%%; source_charset utf-8; }
+        location /deaf/ { proxy_pass http://%%UP%%; source_charset utf-8; proxy_ignore_headers X-Accel-Charset; }
         location /over/ { proxy_pass http://%%UP%%; charset windows-1251; override_charset on; }
         location /flow/ { proxy_pass http://%%UP%%; charset windows-1251; source_charset utf-8; proxy_buffering off; }
         location /if/ { alias %%TESTDIR%%/html/; if (\$arg_c) { charset latin2; } }
@@ -45,7 +47,8 @@ http {
 EOC
 my @uris = qw(/name/a.html /name/a.txt /name/a.png /off/a.html /koi/a.html /koi/big.html /same/a.html /utf/a.html /utf/big.html /back/u.html /back/bad.html /back/ubig.html /var/a.html /var/a.html?c=koi
     /var/a.html?c=no /types/a.png /types/a.html /types/a.txt /any/a.png /301 /404 /if/a.html /if/a.html?c=1 /up/?t=text/html /up/?t=text/html;+charset=utf-8 /up/?t=text/html;+charset=UTF-8 /up/?t=text/html;charset=other
-    /over/?t=text/html;+charset=utf-8 /over/?t=text/html;+charset="utf-8" /over/?t=text/html;+charset=koi8-r /over/?t=text/html /over/?t=image/png;+charset=utf-8 /up/?t=text/html&gzip /flow/?t=text/html&bytes);
+    /over/?t=text/html;+charset=utf-8 /over/?t=text/html;+charset="utf-8" /over/?t=text/html;+charset=koi8-r /over/?t=text/html /over/?t=image/png;+charset=utf-8 /up/?t=text/html&gzip /flow/?t=text/html&bytes
+    /accel/?t=text/html&x=windows-1251 /accel/?t=text/html&x=Windows-1251 /accel/?t=text/html&x=none /deaf/?t=text/html&x=windows-1251 /up/?t=text/html&x=utf-8);
 my @list = map { ("GET $_" => "GET $_ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") } @uris;
 push @list, "HEAD $_" => "HEAD $_ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" for qw(/koi/a.html /utf/a.html);
 push @list, "Range $_" => "GET $_ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes=3-4\r\n\r\n" for qw(/koi/a.html /utf/a.html);

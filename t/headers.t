@@ -27,6 +27,7 @@ http {
         location /zero/ { alias %%TESTDIR%%/html/; expires 0; }
         location /past/ { alias %%TESTDIR%%/html/; expires modified -1h; }
         location /minus/ { alias %%TESTDIR%%/html/; expires -1; }
+        location /up/ { proxy_pass http://127.0.0.1:%%PORT_0%%/in/; expires modified -1h; add_header ETag '"own"'; }
         location /later/ { alias %%TESTDIR%%/html/; expires modified 100y; }
         location /404/ { expires 1h; return 404; }
         location /var/ { alias %%TESTDIR%%/html/; expires $expires; }
@@ -37,7 +38,7 @@ http {
 EOC
 my @get = map { ("GET $_" => "GET $_ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") } qw(/in/a.html /in/none /own/a.html /own/none /own/b.txt?none=1
     /always/a.html /always/none /tags/a.html /untag/a.html /if/a.html /if/a.html?a=1 /301 /302 /500 /201 /epoch/a.html /max/a.html /off/a.html
-    /past/a.html /404/ /var/a.html /var/a.html?e=bad /var/a.html?e=epoch /trailer/a.html /trailer404/none /trailer404/a.html);
+    /past/a.html /404/ /var/a.html /var/a.html?e=bad /var/a.html?e=epoch /trailer/a.html /trailer404/none /trailer404/a.html /up/a.html /up/b.txt /up/none);
 push @get, map { ("HEAD $_" => "HEAD $_ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") } qw(/own/a.html /trailer/a.html);
 push @get, 'HTTP/1.0 trailer' => "GET /trailer/a.html HTTP/1.0\r\n\r\n";
 push @get, '206' => "GET /own/a.html HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes=1-2\r\n\r\n";

@@ -16,6 +16,7 @@ http {
         location /var/ { alias %%TESTDIR%%/html/; limit_rate $arg_rate; add_header X-Rate $limit_rate; }
         location /set/ { alias %%TESTDIR%%/html/; set $limit_rate 20k; add_header X-Rate $limit_rate; }
         location /up/ { proxy_pass http://%%UP%%; limit_rate 20000; }
+        location /accel/ { proxy_pass http://%%UP%%; }
         location /gzip/ { alias %%TESTDIR%%/html/; gzip on; gzip_min_length 0; limit_rate 700; }
     }
 }
@@ -25,7 +26,7 @@ sub between { my ($n, $least, $most, $name) = @_; ok($n >= $least && $n <= $most
 
 between(scalar took('/plain/a'), 0, 0.5, 'no limit');
 # A second's worth at once, then one each second (the second that has begun counts).
-for my $uri (qw(/slow/a /up/a /set/a /var/a?rate=20000)) {
+for my $uri (qw(/slow/a /up/a /set/a /accel/a /var/a?rate=20000)) {
     my ($s, $m) = took($uri);
     between($s, 1.5, 2.8, $uri);
     is(length $m->body, 60000, 'all of it');
@@ -41,7 +42,7 @@ my $c = $w->connect;
 $c->send("GET /slow/a HTTP/1.1\r\nHost: a\r\n\r\n");
 ok(length $c->bytes(1000), 'the first bytes come');
 $c->close;
-ok($w->wait_access(12), 'a client that left is done with');
+ok($w->wait_access(13), 'a client that left is done with');
 for my $bad ('limit_rate x', 'limit_rate_after 1z') {
     my $x = Weir->new(conf => "events { }\nhttp { server { listen 127.0.0.1:%%PORT_0%%; $bad; } }\n");
     like(($x->t_binary)[1], qr/invalid value/, "$bad is refused");

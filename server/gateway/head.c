@@ -30,6 +30,17 @@ static void pass_field(struct exchange *x, const struct field *f)
     fields_add(&r->out.fields, r->pool, f->id, f->name, value);
 }
 
+/* What the upstream asks of us about this response. */
+static void obey(struct exchange *x, const struct field *f)
+{
+    struct request *r = x->r;
+    uint64_t rate;
+    if (f->id == FIELD_X_ACCEL_CHARSET && !(x->conf->ignore_headers & IGNORE_ACCEL_CHARSET)) r->out.wanted_charset = f->value;
+    if (f->id != FIELD_X_ACCEL_LIMIT_RATE || x->conf->ignore_headers & IGNORE_ACCEL_LIMIT_RATE || !text_u64(f->value, &rate)) return;
+    r->main->limit_rate = rate;
+    r->main->limit_rate_set = true;
+}
+
 static void take_field(struct exchange *x, const struct field *f)
 {
     struct response *out = &x->r->out;
@@ -44,6 +55,10 @@ static void take_field(struct exchange *x, const struct field *f)
         if (ignore & IGNORE_ACCEL_BUFFERING) break;
         if (text_eq_nocase(f->value, T("no"))) x->buffering = false;
         else if (text_eq_nocase(f->value, T("yes"))) x->buffering = true;
+        break;
+    case FIELD_X_ACCEL_LIMIT_RATE:
+    case FIELD_X_ACCEL_CHARSET:
+        obey(x, f);
         break;
     case FIELD_TRAILER:
         if (!x->conf->pass_trailers.on) return;
@@ -120,6 +135,7 @@ static void redirect(struct exchange *x, struct text to)
     exchange_release(x);
     response_clear(r);
     if (type) put_type(&r->out, type->value);
+    for (unsigned i = 0; i < x->up.fields.n; i++) obey(x, &x->up.fields.v[i]);
     for (size_t i = 0; i < countof(kept_on_redirect); i++) copy_field(r, &x->up.fields, kept_on_redirect[i]);
     if (to.n && to.p[0] == '@') {
         request_go(r, request_redirect_named(r, to));

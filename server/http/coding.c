@@ -81,7 +81,7 @@ static bool fields_hold(const struct request *r, unsigned allowed)
         if (f->v[i].id == FIELD_CACHE_CONTROL) value_cache_control(f->v[i].value, &c);
     if (fields_find(f, FIELD_CACHE_CONTROL))
         return (allowed & PROXIED_NO_CACHE && c.no_cache) || (allowed & PROXIED_NO_STORE && c.no_store) || (allowed & PROXIED_PRIVATE && c.is_private);
-    return !(allowed & PROXIED_NO_LAST_MODIFIED && r->out.has_modified) && !(allowed & PROXIED_NO_ETAG && response_etag(r).n);
+    return !(allowed & PROXIED_NO_LAST_MODIFIED && fields_find(f, FIELD_LAST_MODIFIED)) && !(allowed & PROXIED_NO_ETAG && response_etag(r).n);
 }
 
 static bool proxies_may(const struct request *r, unsigned allowed)

@@ -69,6 +69,7 @@ struct response {
     int64_t       length;              /* of the body; -1: not known */
     struct text   type;                /* Content-Type without charset */
     struct text   charset;
+    struct text   wanted_charset;      /* X-Accel-Charset: what the charset directive would say; empty: it says it itself */
     time_t        modified;            /* Last-Modified; -1: none */
     struct text   etag;                /* with its quotes; empty: none */
     struct text   location;            /* of redirects, as to be made absolute; empty: none */
