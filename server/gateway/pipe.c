@@ -8,6 +8,9 @@
 /* Bytes to be read into at least, before another chunk is taken. */
 enum { LEAST_ROOM = 4096 };
 
+/* Reads of one body in one turn: others wait as well. */
+enum { READS_MOST = 16 };
+
 static size_t clamp_size(uint64_t n) { return n > CHUNK_LARGE ? CHUNK_HUGE : n > CHUNK_USUAL ? CHUNK_LARGE : CHUNK_USUAL; }
 
 /* What is still to come tells the best size; where it is not known, the stream's past does. */
@@ -151,7 +154,7 @@ static void more(struct request *r, void *arg)
 void pipe_run(struct exchange *x)
 {
     struct pipe *p = &x->pipe;
-    for (;;) {
+    for (unsigned reads = 0;; reads++) {
         bool last = p->complete || p->broken;
         if (last && x->state == EXCHANGE_PASSING) {
             if (p->complete) exchange_done(x);
@@ -170,6 +173,10 @@ void pipe_run(struct exchange *x)
             if (how == STRAIGHT_END || p->in_memory) continue;
         }
         if (!x->conn->readable) break;
+        if (reads >= READS_MOST) {
+            conn_wake(x->conn, CONN_READ);
+            break;
+        }
         take_in(x);
     }
     exchange_wait(x);

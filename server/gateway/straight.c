@@ -2,7 +2,9 @@
 #include "gateway/exchange.h"
 
 /* Below this much two copies cost less than the calls. */
-enum { LEAST = 128 << 10, PART = 64 << 10 };
+enum { LEAST = 128 << 10 };
+/* Of one body in one turn: others wait as well. */
+#define TURN_MOST ((int64_t) 2 << 20)
 
 static struct conn *client_of(const struct exchange *x)
 {
@@ -72,7 +74,7 @@ enum straight straight_run(struct exchange *x)
     if (!begin(x)) return STRAIGHT_NOT;
     struct conn *to = client_of(x);
     if (!to) return leave(x);
-    for (;;) {
+    for (int64_t began = p->received;;) {
         bool full = false;
         if (!take_in(x, &full) || !give_out(x, to)) {
             leave(x);
@@ -87,6 +89,10 @@ enum straight straight_run(struct exchange *x)
         }
         if (p->splice.held && !to->writable) return full && x->buffering ? leave(x) : STRAIGHT_WAIT;
         if (!p->splice.held && !x->conn->readable) return STRAIGHT_WAIT;
+        if (p->received - began >= TURN_MOST) {
+            conn_wake(x->conn, CONN_READ);
+            return STRAIGHT_WAIT;
+        }
     }
 }
 
