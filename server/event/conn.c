@@ -15,8 +15,8 @@ enum { CONN_ENDED = 0x434f4e00 };   /* magic of a closed conn */
 struct conn_figures conn_figures;
 
 static struct cells  cells = CELLS(struct conn);
-static struct conn  *idle_first, *idle_last;
-static struct conn  *closed;                 /* by idle_next */
+static struct conn_list { struct conn *first, *last; } lists[3];      /* by enum conn_place */
+static struct conn  *closed;                 /* by next */
 static struct conn **wakes;
 static size_t        wake_count, wake_cap;
 static uint64_t      last_number;
@@ -114,36 +114,63 @@ void conn_set_nodelay(struct conn *c, bool on)
 
 /* ---- idle ones, and room ---- */
 
+static void enlist(struct conn *c, enum conn_place place)
+{
+    struct conn_list *l = &lists[place];
+    c->place = place & 3;
+    c->prev = NULL;
+    c->next = l->first;
+    if (l->first) l->first->prev = c;
+    else l->last = c;
+    l->first = c;
+    if (place == CONN_IDLE) conn_figures.idle++;
+}
+
+static void delist(struct conn *c)
+{
+    struct conn_list *l = &lists[c->place];
+    if (c->prev) c->prev->next = c->next;
+    else l->first = c->next;
+    if (c->next) c->next->prev = c->prev;
+    else l->last = c->prev;
+    c->prev = c->next = NULL;
+    if (c->place == CONN_IDLE) conn_figures.idle--;
+}
+
 void conn_set_idle(struct conn *c, bool idle)
 {
+    enum conn_place place = idle ? CONN_IDLE : CONN_BUSY;
     NEED(c, CONN_MAGIC);
-    if (c->idle == idle) return;
-    c->idle = idle;
-    if (idle) {
-        c->idle_prev = NULL;
-        c->idle_next = idle_first;
-        if (idle_first) idle_first->idle_prev = c;
-        else idle_last = c;
-        idle_first = c;
-        conn_figures.idle++;
-        return;
-    }
-    if (c->idle_prev) c->idle_prev->idle_next = c->idle_next;
-    else idle_first = c->idle_next;
-    if (c->idle_next) c->idle_next->idle_prev = c->idle_prev;
-    else idle_last = c->idle_prev;
-    c->idle_prev = c->idle_next = NULL;
-    conn_figures.idle--;
+    if (c->place == place || c->place == CONN_CUT) return;
+    delist(c);
+    enlist(c, place);
 }
 
 bool conn_reap(void)
 {
-    struct conn *c = idle_last;
+    struct conn *c = lists[CONN_IDLE].last;
     if (!c) return false;
     conn_set_idle(c, false);
     c->timedout = 1;
     c->ready(c, CONN_TIMEOUT);
     return true;
+}
+
+/* Handlers may close any conn, so each time the list is looked at anew. */
+static void cut_list(enum conn_place from)
+{
+    for (struct conn *c; (c = lists[from].first) != NULL;) {
+        delist(c);
+        enlist(c, CONN_CUT);
+        c->timedout = 1;
+        if (c->listener) c->ready(c, CONN_TIMEOUT);
+    }
+}
+
+void conn_cut_all(void)
+{
+    cut_list(CONN_IDLE);
+    cut_list(CONN_BUSY);
 }
 
 static void say_short(const char *what)
@@ -196,6 +223,7 @@ struct conn *conn_open(int fd, const struct log *log)
         return NULL;
     }
     conn_figures.open++;
+    enlist(c, CONN_BUSY);
     return c;
 }
 
@@ -279,13 +307,13 @@ void conn_close(struct conn **conn)
     *conn = NULL;
     if (!c) return;
     NEED(c, CONN_MAGIC);
-    conn_set_idle(c, false);
+    delist(c);
     timer_end(&c->timer);
     c->ops->end(c);
     close(c->fd);
     c->fd = -1;
     c->magic = CONN_ENDED;
-    c->idle_next = closed;
+    c->next = closed;
     closed = c;
     conn_figures.open--;
     if (c->listener) metrics_add(METRIC_CONNECTIONS_ACTIVE, -1);
@@ -314,7 +342,7 @@ void conn_free_closed(void)
     forget_wakes();
     while (closed) {
         struct conn *c = closed;
-        closed = c->idle_next;
+        closed = c->next;
         cell_give(&cells, c);
     }
 }

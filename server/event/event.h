@@ -72,6 +72,9 @@ enum { CONN_READ = 1, CONN_WRITE = 2, CONN_TIMEOUT = 4 };   /* what the handler 
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_ERROR };              /* IO_ERROR: conn->error is the errno */
 struct io_done { enum io how; size_t n; };
 
+/* CONN_IDLE: holds nothing, may be closed when connections run short. CONN_CUT: told by conn_cut_all. */
+enum conn_place { CONN_BUSY, CONN_IDLE, CONN_CUT };
+
 struct conn;
 struct conn_ops {                       /* how bytes move: plain sockets here, TLS in its layer */
     const char      *name;
@@ -100,17 +103,18 @@ struct conn {
     struct listener       *listener;     /* it came by, or NULL */
     uint64_t               started_ms;   /* monotonic */
     uint64_t               sent, received;   /* bytes on the wire, as the ops count them */
-    struct conn           *idle_prev, *idle_next;   /* conn_set_idle's list, most recent first */
+    struct conn           *prev, *next;  /* private: the list of its place, most recent first */
     int                    error;        /* errno of the last IO_ERROR */
     unsigned               readable : 1, /* reading may find something: cleared by a short read or EAGAIN */
                            wire : 1,     /* for layers: the socket itself may have something; readable also says what they hold */
                            writable : 1, /* cleared by a short write or EAGAIN */
                            hangup : 1,   /* the kernel said EPOLLRDHUP, HUP or ERR */
-                           timedout : 1, /* told to make room: close */
+                           timedout : 1, /* told to make room, or cut: close */
                            nodelay : 1,  /* TCP_NODELAY is on */
+                           reads_files : 1, /* files are read and sent as memory, not by sendfile */
                            connecting : 1,
                            refused : 1,  /* private: connecting may have failed */
-                           idle : 1,     /* holds nothing: may be closed when connections run short */
+                           place : 2,    /* enum conn_place */
                            wake : 3;     /* private: what conn_wake will tell */
 };
 
@@ -137,7 +141,7 @@ void conn_reset(struct conn **c);
  * call conn_wake when you stop before it is cleared: there is no second edge for the same bytes. */
 static inline struct io_done conn_recv(struct conn *c, char *room, size_t size) { return c->ops->recv(c, room, size); }
 /* Sends from the front of out until it is empty, the kernel refuses, or most bytes (0: all) went; sent links are dropped.
- * One gathered call for a run of memory links, sendfile for files. IO_OK: nothing is left (or most reached);
+ * One gathered call for a run of memory links, sendfile for files (but for reads_files). IO_OK: nothing is left (or most reached);
  * IO_AGAIN: told by ready(CONN_WRITE) when more goes; until then what is at the front of out must stay there (a layer may
  * have made it into a record already). n: bytes sent now. */
 struct io_done conn_send(struct conn *c, struct chain *out, size_t most);
@@ -154,6 +158,8 @@ void conn_wake(struct conn *c, unsigned what);
 /* Idle connections (keep-alive, holding no request) stand in a list; when connections run short the one idle longest
  * is told CONN_TIMEOUT with c->timedout and must close. That may happen while another connection's handler runs. */
 void conn_set_idle(struct conn *c, bool idle);
+/* Tells all accepted connections to end now (CONN_TIMEOUT, timedout set, place is CONN_CUT): they have this turn and the next. */
+void conn_cut_all(void);
 
 struct conn_figures { unsigned open, idle, most; uint64_t accepted, handled; };
 extern struct conn_figures conn_figures;

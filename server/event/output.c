@@ -1,27 +1,48 @@
-/* output: the front of a chain to a socket: memory by one gathered call, a file range by sendfile. */
+/* output: the front of a chain to a socket: memory by one gathered call, a file range by sendfile, or, for connections that
+ * are not to use it, read and gathered with the memory around it. */
 #include "event/turn.h"
 #include <errno.h>
 #include <limits.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
-enum { IOVECS = 64 };
+enum { IOVECS = 64, READ_MOST = 65536 };
 #define CALL_MOST ((size_t) 1 << 30)    /* of one call: the kernel's own bound is just below 2 GiB */
 
-struct gather { struct iovec iov[IOVECS]; size_t count, bytes; bool follows; };
+struct gather { struct iovec iov[IOVECS]; size_t count, bytes, read; bool follows; };
 
-/* The run of memory at the front, at most most bytes. follows: within most there is more after it. */
-static void gather(struct gather *g, const struct chain *out, size_t most)
+static char read_room[READ_MOST];       /* what was read of files for the call in hand */
+
+/* The first n bytes of l as memory; *n_out fewer where the room or the file ends. */
+static const char *memory_of(struct gather *g, const struct link *l, size_t n, size_t *n_out)
+{
+    *n_out = n;
+    if (!l->file) return l->p;
+    char *room = read_room + g->read;
+    ssize_t got;
+    do got = pread(l->file->fd, room, min_of(n, READ_MOST - g->read), l->from);
+    while (got < 0 && errno == EINTR);
+    *n_out = got > 0 ? (size_t) got : 0;
+    g->read += *n_out;
+    return room;
+}
+
+/* The run of memory at the front, at most most bytes; read_files: files are read for it. follows: within most there is more
+ * after it. */
+static void gather(struct gather *g, const struct chain *out, size_t most, bool read_files)
 {
     const struct link *l = out->first;
-    g->count = g->bytes = 0;
+    g->count = g->bytes = g->read = 0;
     g->follows = false;
-    for (; l && !l->file && g->bytes < most; l = l->next) {
+    for (; l && (!l->file || read_files) && g->bytes < most; l = l->next) {
         if (l->n == 0) continue;
-        if (g->count == IOVECS) break;
-        size_t n = min_of(l->n, most - g->bytes);
-        g->iov[g->count++] = (struct iovec) { (void *) (uintptr_t) l->p, n };
+        if (g->count == IOVECS || g->read == READ_MOST) break;
+        size_t want = min_of(l->n, most - g->bytes), n;
+        const char *p = memory_of(g, l, want, &n);
+        if (n) g->iov[g->count++] = (struct iovec) { (void *) (uintptr_t) p, n };
         g->bytes += n;
+        if (n < want) break;
     }
     g->follows = g->bytes < most && g->bytes < out->bytes;
 }
@@ -48,6 +69,12 @@ static struct io_done send_memory(struct conn *c, struct gather *g)
     return (struct io_done) { IO_OK, (size_t) n };
 }
 
+static struct io_done truncated(struct conn *c, const struct link *l, const char *call)
+{
+    log_at(c->log, L_ERR, &c->about, 0, "%s reported that a file was truncated at %lld", call, (long long) l->from);
+    return refused(c, EIO);
+}
+
 /* sendfile may stop early for reasons of the file's, so only EAGAIN clears writable. */
 static struct io_done send_file(struct conn *c, const struct link *l, size_t most)
 {
@@ -56,10 +83,7 @@ static struct io_done send_file(struct conn *c, const struct link *l, size_t mos
     do n = sendfile(c->fd, l->file->fd, &from, min_of(l->n, most));
     while (n < 0 && errno == EINTR);
     if (n < 0) return refused(c, errno);
-    if (n == 0) {
-        log_at(c->log, L_ERR, &c->about, 0, "sendfile() reported that a file was truncated at %lld", (long long) l->from);
-        return refused(c, EIO);
-    }
+    if (n == 0) return truncated(c, l, "sendfile()");
     return (struct io_done) { IO_OK, (size_t) n };
 }
 
@@ -72,12 +96,12 @@ struct io_done output_plain(struct conn *c, const struct chain *out, size_t most
 
     struct io_done d;
     most = min_of(most, CALL_MOST);
-    if (l->file) {
+    if (l->file && !c->reads_files) {
         d = send_file(c, l, most);
     } else {
         struct gather g;
-        gather(&g, out, most);
-        d = send_memory(c, &g);
+        gather(&g, out, most, c->reads_files);
+        d = g.bytes ? send_memory(c, &g) : truncated(c, l, "pread()");
     }
     c->sent += d.n;
     return d;

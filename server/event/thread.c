@@ -88,7 +88,7 @@ static bool begin_watch(void)
     if (done_watch.fd >= 0) return true;
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0) {
-        log_at(log_main, L_ALERT, NULL, errno, "eventfd() failed");
+        log_at(log_main, L_CRIT, NULL, errno, "eventfd() failed");
         return false;
     }
     done_watch = (struct watch) { .fd = fd, .ready = take_back };

@@ -204,7 +204,7 @@ static const struct directive rows[] = {
     OWN(error_pages, struct error_pages, &type_error_page, "error_page", IN_HSL | IN_IF, NULL, "The uri that answers for these statuses, and the status that the answer then has."),
     OWN(root, struct http_root, &type_root, "root", HSLI, "html", "The folder that files are served from: the whole uri is added to it."),
     OWN(root, struct http_root, &type_alias, "alias", IN_LOCATION, NULL, "The folder that stands for the location's name: what follows the name in the uri is added to it."),
-    D_FLAG(core, sendfile, "sendfile", HSLI, "off", "Whether files are sent by sendfile(); weir always does where no filter needs the bytes."),
+    D_FLAG(core, sendfile, "sendfile", HSLI, "off", "Whether files are sent by sendfile() where no filter needs the bytes, or read and sent."),
     D_SIZE(core, sendfile_max_chunk, "sendfile_max_chunk", IN_HSL, "2m", "The most bytes of a file that are sent to one client at a time; 0: any number."),
     { 0 }
 };

@@ -348,6 +348,14 @@ static bool is_promised(struct h1 *h)
     return true;
 }
 
+/* worker_shutdown_timeout: as if the client had left. */
+static void cut(struct h1 *h)
+{
+    if (h->state == H1_OVER) return;
+    if (h->r && !h->r->out.head_sent) h->r->out.status = 499;
+    h1_abandon(h, "cut off", false);
+}
+
 static void timed_out(struct h1 *h)
 {
     bool reset = core_of(h)->reset_timedout_connection.on;
@@ -391,7 +399,8 @@ static void ready(struct conn *c, unsigned what)
     struct h1 *h = c->owner;
     NEED(h, H1_MAGIC);
     if (what & CONN_TIMEOUT) {
-        timed_out(h);
+        if (c->place == CONN_CUT) cut(h);
+        else timed_out(h);
         return;
     }
     if (what & CONN_WRITE) write_more(h);

@@ -112,6 +112,7 @@ void h1_write_head(struct request *r)
     const struct response *o = &r->out;
     struct build b = build_in_pool(r->pool, HEAD_USUAL, 0);
     choose_framing(h, r);
+    h->conn->reads_files = !http_core(r)->sendfile.on;
     if (r->version == 9) {
         h->keep = false;
         return;

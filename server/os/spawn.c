@@ -172,12 +172,12 @@ void spawn_limit(int resource, const char *name, int64_t value)
 {
     if (value < 0) return;
     struct rlimit limit = { (rlim_t) value, (rlim_t) value };
-    if (setrlimit((__rlimit_resource_t) resource, &limit) != 0) log_at(log_main, L_ALERT, NULL, errno, "setrlimit(%s, %lld) failed", name, (long long) value);
+    if (setrlimit((__rlimit_resource_t) resource, &limit) != 0) log_at(log_main, L_ERR, NULL, errno, "setrlimit(%s, %lld) failed", name, (long long) value);
 }
 
 void spawn_priority(int priority)
 {
-    if (priority && setpriority(PRIO_PROCESS, 0, priority) != 0) log_at(log_main, L_ALERT, NULL, errno, "setpriority(%d) failed", priority);
+    if (priority && setpriority(PRIO_PROCESS, 0, priority) != 0) log_at(log_main, L_ERR, NULL, errno, "setpriority(%d) failed", priority);
 }
 
 void spawn_affinity(const uint64_t *bits, size_t words)
@@ -186,12 +186,12 @@ void spawn_affinity(const uint64_t *bits, size_t words)
     CPU_ZERO(&set);
     for (size_t i = 0; i < words * 64 && i < CPU_SETSIZE; i++)
         if (bits[i / 64] >> i % 64 & 1) CPU_SET(i, &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0) log_at(log_main, L_ALERT, NULL, errno, "sched_setaffinity() failed");
+    if (sched_setaffinity(0, sizeof set, &set) != 0) log_at(log_main, L_ERR, NULL, errno, "sched_setaffinity() failed");
 }
 
 void spawn_dumpable(void)
 {
-    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) log_at(log_main, L_ALERT, NULL, errno, "prctl(PR_SET_DUMPABLE) failed");
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) log_at(log_main, L_ERR, NULL, errno, "prctl(PR_SET_DUMPABLE) failed");
 }
 
 static int ready_pipe = -1;

@@ -36,7 +36,7 @@ struct identity { bool change; uid_t uid; gid_t gid; const char *user; };
 bool spawn_become(const struct identity *who, bool keep_transparent);
 /* prctl(PR_SET_NO_NEW_PRIVS). */
 void spawn_no_new_privileges(void);
-/* RLIMIT_NOFILE, RLIMIT_CORE; each a line at [alert] when refused. -1: left alone. */
+/* RLIMIT_NOFILE, RLIMIT_CORE; each an [error] line when refused. -1: left alone. */
 void spawn_limit(int resource, const char *name, int64_t value);
 void spawn_priority(int priority);
 /* This process on these CPUs only: cpu i is bit i % 64 of bits[i / 64]. */

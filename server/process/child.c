@@ -31,7 +31,7 @@ struct child *child_start(enum child_kind kind, unsigned slot, struct cycle *c, 
 {
     int pair[2];
     if (socket_pair(pair) != 0) {
-        log_at(log_main, L_ALERT, NULL, errno, "socketpair() failed while spawning \"%s\"", child_name(kind));
+        log_at(log_main, L_CRIT, NULL, errno, "socketpair() failed while spawning \"%s\"", child_name(kind));
         return NULL;
     }
     pid_t pid = signals_fork();
@@ -44,7 +44,7 @@ struct child *child_start(enum child_kind kind, unsigned slot, struct cycle *c, 
     }
     close(pair[1]);
     if (pid < 0) {
-        log_at(log_main, L_ALERT, NULL, errno, "fork() failed while spawning \"%s\"", child_name(kind));
+        log_at(log_main, L_CRIT, NULL, errno, "fork() failed while spawning \"%s\"", child_name(kind));
         close(pair[0]);
         return NULL;
     }
@@ -57,7 +57,7 @@ struct child *child_start(enum child_kind kind, unsigned slot, struct cycle *c, 
 
 void child_signal(const struct child *c, int number)
 {
-    if (kill(c->pid, number) != 0 && errno != ESRCH) log_at(log_main, L_ALERT, NULL, errno, "kill(%d, %d) failed", (int) c->pid, number);
+    if (kill(c->pid, number) != 0 && errno != ESRCH) log_at(log_main, L_ERR, NULL, errno, "kill(%d, %d) failed", (int) c->pid, number);
 }
 
 void child_end(struct child *c)

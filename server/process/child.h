@@ -34,7 +34,7 @@ extern int child_channel;           /* in a child: its end */
 
 const char *child_name(enum child_kind kind);           /* "worker process" … as log lines name it */
 
-/* Forks. In the child, run is called and never returns. NULL after [alert]. */
+/* Forks. In the child, run is called and never returns. NULL after a [crit] line. */
 struct child *child_start(enum child_kind kind, unsigned slot, struct cycle *c, void (*run)(struct cycle *c, unsigned slot));
 void child_signal(const struct child *c, int number);
 /* Takes c off the list and frees it. */

@@ -62,7 +62,7 @@ static bool take_file(int fd)
         shm_import(zones);
         take_sockets(sockets);
     } else {
-        log_at(log_main, L_ALERT, NULL, errno, "what the old binary left cannot be read");
+        log_at(log_main, L_CRIT, NULL, errno, "what the old binary left cannot be read");
     }
     close(fd);
     pool_close(&p);
@@ -140,7 +140,7 @@ static int leave_file(struct pool *p)
     build_text(&b, shm_export(p));
     build_char(&b, '\n');
     int fd = memfd_create("weir-inherit", 0);
-    if (fd < 0 || file_write_all(fd, build_done(&b)) < 0) log_at(log_main, L_ALERT, NULL, errno, "what the new binary needs cannot be written");
+    if (fd < 0 || file_write_all(fd, build_done(&b)) < 0) log_at(log_main, L_CRIT, NULL, errno, "what the new binary needs cannot be written");
     return fd;
 }
 
@@ -155,6 +155,6 @@ void inherit_exec(struct cycle *c)
     push(&l, NULL);
     signals_default();
     execve(path, c->options->argv, l.v);
-    log_at(log_main, L_ALERT, NULL, errno, "execve() failed while executing new binary process \"%s\"", path);
+    log_at(log_main, L_CRIT, NULL, errno, "execve() failed while executing new binary process \"%s\"", path);
     pool_close(&p);
 }

@@ -16,7 +16,7 @@ bool inherit_take(void);
 extern pid_t inherit_from;
 /* The environment becomes what "env" lines say, and TZ. */
 void inherit_set_environment(struct cycle *c);
-/* In the child that will be the new binary: hands everything over; returns only when execve() failed (after [alert]). */
+/* In the child that will be the new binary: hands everything over; returns only when execve() failed (after [crit]). */
 void inherit_exec(struct cycle *c);
 
 #endif

@@ -134,6 +134,16 @@ static void lose_binary(void)
     m.without_workers = false;
 }
 
+/* A crash is our bug; who kills a worker (an operator, the kernel short of memory) is the world. */
+static enum log_level how_bad(int status)
+{
+    static const int crashes[] = { SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+    if (!WIFSIGNALED(status) || m.stop == STOP_FAST) return L_NOTICE;
+    for (size_t i = 0; i < countof(crashes); i++)
+        if (WTERMSIG(status) == crashes[i]) return L_ALERT;
+    return L_ERR;
+}
+
 static void bury(pid_t pid, int status)
 {
     char room[64];
@@ -142,7 +152,7 @@ static void bury(pid_t pid, int status)
     shm_release_dead(pid);
     if (c == NULL) return;
     spawn_status(&b, status);
-    log_at(log_main, WIFSIGNALED(status) && !(m.stop == STOP_FAST) ? L_ALERT : L_NOTICE, NULL, 0, "%s %d %.*s", child_name(c->kind), (int) pid, (int) b.n, b.p);
+    log_at(log_main, how_bad(status), NULL, 0, "%s %d %.*s", child_name(c->kind), (int) pid, (int) b.n, b.p);
     if (c == m.binary) lose_binary();
     else if (!c->leaving && c->generation == cycle_current->number) note_death(c, status);
     child_end(c);
@@ -455,7 +465,7 @@ int master_signal(const struct options *o)
         log_at(log_main, L_NOTICE, NULL, 0, "signal process started");
         pid_t pid = pidfile_read(core_conf(c->conf->top)->pid);
         if (pid && kill(pid, number_of(o->signal)) == 0) result = 0;
-        else if (pid) log_at(log_main, L_ALERT, NULL, errno, "kill(%d, %d) failed", (int) pid, number_of(o->signal));
+        else if (pid) log_at(log_main, L_ERR, NULL, errno, "kill(%d, %d) failed", (int) pid, number_of(o->signal));
     }
     struct conf *reading = c->conf;
     if (reading) conf_close(&reading);

@@ -38,7 +38,7 @@ bool pidfile_try(struct text path)
 static bool remove_path(const char *path)
 {
     if (unlink(path) == 0) return true;
-    log_at(log_main, L_ALERT, NULL, errno, "unlink() \"%s\" failed", path);
+    log_at(log_main, L_ERR, NULL, errno, "unlink() \"%s\" failed", path);
     return false;
 }
 
@@ -55,7 +55,7 @@ void pidfile_remove_old(struct text path) { remove_path(old_path(path)); }
 static bool move(const char *from, const char *to, const char *when)
 {
     if (rename(from, to) == 0) return true;
-    log_at(log_main, L_ALERT, NULL, errno, "rename() %s to %s failed %s", from, to, when);
+    log_at(log_main, L_ERR, NULL, errno, "rename() %s to %s failed %s", from, to, when);
     return false;
 }
 

@@ -7,7 +7,7 @@
 /* Paths end with NUL. False after [emerg]. */
 bool pidfile_write(struct text path);
 void pidfile_remove(struct text path);
-/* path to path.oldbin, or back. False after [alert]. */
+/* path to path.oldbin, or back. False after an [error] line. */
 bool pidfile_set_aside(struct text path);
 bool pidfile_put_back(struct text path);
 void pidfile_remove_old(struct text path);

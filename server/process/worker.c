@@ -79,11 +79,19 @@ void worker_leave_sockets(struct cycle *c, bool close_them)
 
 /* ---- the end ---- */
 
+static void fire_leave(struct timer *t)
+{
+    (void) t;
+    leaving = true;
+}
+static struct timer leave_timer = { .fire = fire_leave };
+
 static void fire_shutdown(struct timer *t)
 {
     (void) t;
     log_at(log_main, L_NOTICE, NULL, 0, "worker_shutdown_timeout: %u connections are cut off", conn_figures.open);
-    leaving = true;
+    conn_cut_all();
+    timer_set(&leave_timer, 1);     /* requests end at the end of the turn */
 }
 static struct timer shutdown_timer = { .fire = fire_shutdown };
 
@@ -216,7 +224,7 @@ static void become(struct cycle *c, unsigned slot)
     if (!spawn_become(&who, wants_transparent(c))) exit(2);
     spawn_dumpable();
     if (core->working_directory.n && chdir(core->working_directory.p) != 0) {
-        log_at(log_main, L_ALERT, NULL, errno, "chdir(\"%s\") failed", core->working_directory.p);
+        log_at(log_main, L_CRIT, NULL, errno, "chdir(\"%s\") failed", core->working_directory.p);
         exit(2);
     }
 }

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 static struct conn *conn;
+static bool reads_files;          /* as `sendfile off` */
 static int far_end;
 static unsigned told;
 
@@ -18,6 +19,7 @@ static void open_pair(int sndbuf)
     if (sndbuf) setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
     conn = conn_open(fds[0], log_main);
     conn->ready = ready;
+    conn->reads_files = reads_files;
     far_end = fds[1];
     loop_turn(0);
     told = 0;
@@ -39,6 +41,7 @@ static void open_tcp(int sndbuf)
     setsockopt(to, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
     conn = conn_open(to, log_main);
     conn->ready = ready;
+    conn->reads_files = reads_files;
     loop_turn(0);
 }
 
@@ -207,10 +210,13 @@ static void test_failures(void)
 int main(void)
 {
     if (!loop_open(64)) return 1;
-    test_mixes();
-    test_many_links();
-    test_partial();
-    test_failures();
+    for (int reads = 0; reads < 2; reads++) {
+        reads_files = reads;
+        test_mixes();
+        test_many_links();
+        test_partial();
+        test_failures();
+    }
     loop_close();
     return done();
 }
