@@ -340,6 +340,9 @@ sub halt {
 }
 
 # Once with more switches (default -t): (exit code, what it printed).
+# Is the binary one of "make sanitized"? It keeps what was freed, so that memory says nothing.
+sub sanitized { return index(slurp($_[0]{binary}), '__asan_init') >= 0 }
+
 sub t_binary {
     my ($self, @more) = @_;
     my @command = $self->command(@more ? @more : '-t');
