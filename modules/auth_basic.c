@@ -7,6 +7,7 @@
 #include "event/thread.h"
 #include "http/steps.h"
 #include "os/metrics.h"
+#include "process/cycle.h"
 #include "wire/base64.h"
 #include <stdatomic.h>
 
@@ -44,6 +45,7 @@ static void done(struct thread_job *j)
 {
     struct trial *t = container_of(j, struct trial, job);
     t->over = true;
+    process_release();
     if (t->r) request_resume(t->r);
     else end_trial(t);
 }
@@ -113,6 +115,7 @@ static struct verdict ask_thread(struct request *r, struct text password, struct
         request_log(r, L_ERR, 0, "too many passwords wait to be checked");
         return v_reply(503);
     }
+    process_hold();                    /* a worker that leaves waits for its threads */
     request_at_close(r, abandon, t);
     *request_context(r, &auth_basic_module) = t;
     return v_wait();

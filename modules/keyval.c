@@ -211,12 +211,20 @@ static bool read_one(struct keyval_zone *z, const char *key, const json_t *j)
     return done;
 }
 
+/* Others get their turn: called after each step of a long walk. */
+static void breathe(struct keyval_zone *z, uint32_t at)
+{
+    if (at % 256) return;
+    shm_table_leave(z->table);
+    shm_table_enter(z->table);
+}
+
 /* Ends what is not of this generation: it stands in the file no more. */
 static void sweep(struct keyval_zone *z)
 {
     shm_table_enter(z->table);
     struct entry *e;
-    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL;)
+    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at))
         if (e->generation != z->root->generation) drop(z, e);
     shm_table_leave(z->table);
 }
@@ -283,7 +291,7 @@ static void save(struct keyval_zone *z)
     struct entry *e;
     build_char(&b, '{');
     shm_table_enter(z->table);
-    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL;)
+    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at))
         if (is_live(e)) put_entry(&b, fact_of(e));
     shm_table_leave(z->table);
     build_lit(&b, "\n}\n");
