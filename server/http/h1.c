@@ -101,7 +101,8 @@ static void ended(struct request *r, const char *why)
     h->body = NULL;
     timer_stop(&h->conn->timer);
     timer_stop(&h->write_timer);
-    if (h->state == H1_SERVING && h->keep) {          /* as the client was told, even where a QUIT came after it */
+    if (h->state == H1_SERVING && h->keep && !h->broken) {          /* as the client was told, even where a QUIT came after it */
+        ASSERT(!h->out.bytes);
         h->keep_min_ms = (uint32_t) min_of(core->keepalive_min_timeout.ms, (uint64_t) UINT32_MAX);
         h->keep_ms = (uint32_t) min_of(core->keepalive_timeout.ms, (uint64_t) UINT32_MAX);
         h1_set_state(h, H1_IDLE);

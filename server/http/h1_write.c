@@ -109,6 +109,7 @@ void h1_write_head(struct request *r)
 {
     struct h1 *h = r->stream;
     NEED(h, H1_MAGIC);
+    if (h->state != H1_SERVING || h->broken || h->gone) return;      /* it ends this turn; nothing may be left for the next request */
     const struct response *o = &r->out;
     struct build b = build_in_pool(r->pool, HEAD_USUAL, 0);
     choose_framing(h, r);
@@ -133,7 +134,7 @@ void h1_write_informational(struct request *r, int status, const struct fields *
 {
     struct h1 *h = r->stream;
     NEED(h, H1_MAGIC);
-    if (r->version < 1001 || r->out.head_sent || h->state != H1_SERVING) return;    /* RFC 9110 15.2 */
+    if (r->version < 1001 || r->out.head_sent || h->state != H1_SERVING || h->broken || h->gone) return;    /* RFC 9110 15.2 */
     struct response o = { .status = status };
     struct build b = build_in_pool(r->pool, 0, 0);
     put_status(&b, &o);
