@@ -133,6 +133,15 @@ const struct variable *variables_at(const struct variables *names, unsigned inde
     return names->index[index].v;
 }
 
+void variables_list(struct conf *cf, enum eval_kind kind, FILE *out)
+{
+    const struct variables *names = variables_of(cf, kind);
+    struct text name;
+    void *v;
+    for (size_t at = 0; table_next(&names->by_name, &at, &name, &v);) fprintf(out, "$%.*s\t%s\n", TEXT_ARG(name), ((const struct variable *) v)->help);
+    for (size_t i = 0; i < names->prefix_count; i++) fprintf(out, "$%s\t%s\n", names->prefixes[i]->name, names->prefixes[i]->help);
+}
+
 size_t eval_value_count(const struct variables *names) { return names->count; }
 
 static conf_result finish(struct conf *cf, void *values)

@@ -152,6 +152,16 @@ static enum h1_took take_line(struct h1 *h)
 
 /* ---- fields ---- */
 
+/* Which of two is meant nobody can say: one reader takes the first, another the last. */
+static bool comes_once(enum field_id id)
+{
+    switch (id) {
+    case FIELD_IF_MODIFIED_SINCE: case FIELD_IF_UNMODIFIED_SINCE: case FIELD_IF_MATCH: case FIELD_IF_NONE_MATCH: case FIELD_IF_RANGE:
+    case FIELD_CONTENT_RANGE: case FIELD_AUTHORIZATION: case FIELD_EXPECT: return true;
+    default: return false;
+    }
+}
+
 static enum h1_took take_field(struct h1 *h, const struct field *f)
 {
     struct request *r = h->r;
@@ -167,6 +177,11 @@ static enum h1_took take_field(struct h1 *h, const struct field *f)
     if (unlikely(f->id == FIELD_HOST && r->in_at[FIELD_HOST])) {
         request_log(r, L_INFO, 0, "client sent duplicate host header: \"Host: %.*s\", previous value: \"Host: %.*s\"",
                     TEXT_ARG(f->value), TEXT_ARG(request_value(r, FIELD_HOST)));
+        return refuse(h, 400);
+    }
+    if (f->id != FIELD_OTHER && unlikely(r->in_at[f->id]) && comes_once(f->id)) {
+        request_log(r, L_INFO, 0, "client sent duplicate header line: \"%.*s: %.*s\", previous value: \"%.*s: %.*s\"",
+                    TEXT_ARG(f->name), TEXT_ARG(f->value), TEXT_ARG(f->name), TEXT_ARG(request_value(r, f->id)));
         return refuse(h, 400);
     }
     if (unlikely(r->in.n == r->in.cap)) fields_grow(&r->in, r->pool);

@@ -1,13 +1,29 @@
 /* main: the command line leads to the master, or to a few words. */
 #include "base/build.h"
 #include "config/conf_help.h"
+#include "eval/eval.h"
 #include "os/spawn.h"
 #include "process/master.h"
 #include "process/options.h"
 #include <stdio.h>
 
+/* Modules define their variables where http begins. */
+static int list_variables(void)
+{
+    struct pool *pool = pool_open(0);
+    struct conf *cf = conf_open_text(pool, "variables", T("http { }"), T(""), T(""));
+    bool read = cf != NULL;
+    if (read) {
+        variables_list(cf, EVAL_HTTP, stdout);
+        conf_close(&cf);
+    }
+    pool_close(&pool);
+    return read ? 0 : 1;
+}
+
 static int help(const char *topic)
 {
+    if (strcmp(topic, "variables") == 0) return list_variables();
     if (strcmp(topic, "directives") == 0) {
         conf_help_list(stdout);
         return 0;

@@ -132,6 +132,7 @@ void options_print_usage(void)
         "  -?,-h         : this help\n"
         "  -h directive  : show syntax, default and contexts of a directive and exit\n"
         "  -h directives : list all directives and exit\n"
+        "  -h variables  : list all variables of http and exit\n"
         "  -v            : show version and exit\n"
         "  -V            : show version and configure options then exit\n"
         "  -t            : test configuration and exit\n"
