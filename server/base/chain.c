@@ -211,6 +211,16 @@ void chain_clear(struct chain *c)
     while (c->first) give_link(detach_first(c));
 }
 
+void chain_own(struct chain *c)
+{
+    for (struct link *l = c->first; l; l = l->next) {
+        if (l->chunk || l->file || !l->n) continue;
+        l->chunk = chunk_open(l->n);
+        memcpy(l->chunk->data, l->p, l->n);
+        l->p = l->chunk->data;
+    }
+}
+
 size_t chain_copy_out(const struct chain *c, char *room, size_t size)
 {
     size_t n = 0;

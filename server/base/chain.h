@@ -50,6 +50,8 @@ void chain_skip(struct chain *c, uint64_t n);
 /* The end of the first link is to be flushed: it says so, or an empty link behind it does (which chain_skip drops with it). */
 bool chain_first_flushes(const struct chain *c);
 void chain_clear(struct chain *c);
+/* Bytes in memory that lasts as long as somebody else are copied into chunks: the chain may then last longer. */
+void chain_own(struct chain *c);
 /* All bytes in order into room (memory links only; asserts that there is no file link); at most size. Returns bytes. */
 size_t chain_copy_out(const struct chain *c, char *room, size_t size);
 bool chain_has_file(const struct chain *c);

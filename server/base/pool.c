@@ -188,3 +188,10 @@ size_t pool_size(const struct pool *p)
     for (const struct pool_block *b = p->blocks; b; b = b->next) n += b->size;
     return n;
 }
+
+bool pool_has(const struct pool *p, const void *at)
+{
+    for (const struct pool_block *b = p->blocks; b; b = b->next)
+        if ((const char *) at >= (const char *) b && (const char *) at < (const char *) b + b->size) return true;
+    return false;
+}

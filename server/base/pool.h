@@ -73,6 +73,9 @@ void pool_cleanup(struct pool *p, void (*fn)(void *arg), void *arg);
 /* Forgets a cleanup added before; false when there was none. */
 bool pool_cleanup_cancel(struct pool *p, void (*fn)(void *arg), void *arg);
 
+/* Is p in memory of the pool? */
+bool pool_has(const struct pool *p, const void *at);
+
 /* Bytes held now, for the memory figures. */
 size_t pool_size(const struct pool *p);
 /* Gives recycled blocks back to the system. */

@@ -193,6 +193,7 @@ static const struct directive rows[] = {
     D_FLAG(core, msie_refresh, "msie_refresh", IN_HSL, "off", "Whether MSIE is redirected by a page instead of a status."),
     D_FLAG(core, log_not_found, "log_not_found", IN_HSL, "on", "Whether files that are not there are written to the error log."),
     D_FLAG(core, log_subrequest, "log_subrequest", IN_HSL, "off", "Whether subrequests are written to the access log."),
+    D_SIZE(core, subrequest_output_buffer_size, "subrequest_output_buffer_size", IN_HSL, "4k", "The most of a subrequest's response that is kept in memory for a variable."),
     D_FLAG(core, recursive_error_pages, "recursive_error_pages", IN_HSL, "off", "Whether an error while an error page is made leads to another error page."),
     D_ENUM(core, server_tokens, "server_tokens", IN_HSL, "on", tokens, "Whether the Server header and built-in pages tell the version, or also the build name."),
     D_ENUM(core, satisfy, "satisfy", IN_HSL, "all", satisfies, "Whether all access checks must let a request through, or any one of them is enough."),

@@ -58,6 +58,7 @@ struct http_core_conf {
     int                    satisfy;
     span                   auth_delay;                      /* before a 401 */
     int                    if_modified_since;
+    bytes                  subrequest_output_buffer_size;
     int64_t                max_ranges;
     struct text            default_type;
     struct table          *types;                           /* extension (lower case) to struct text *; NULL: the built-in three */

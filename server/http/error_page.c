@@ -3,6 +3,7 @@
 #include "http/page.h"
 #include "http/reqbody.h"
 #include "http/steps.h"
+#include "http/subrequest.h"
 
 /* No answer at all: the connection ends. */
 static struct verdict drop(struct request *r, int status)
@@ -104,6 +105,7 @@ struct verdict error_page_answer(struct request *r, int status)
         response_body(r, &none, BODY_BROKEN);
         return v_over();
     }
+    if (r->main != r && subrequest_replaces(r)) return v_over();
     if (status == 444 || status == 408 || status == 499) return drop(r, status);
     if (status == 200) return response_text(r, 200, T(""), T(""), true);
     if (ends_connection(status)) r->keepalive = false;

@@ -410,39 +410,16 @@ static void ready(struct conn *c, unsigned what)
 
 /* ---- log lines ---- */
 
-static void describe_request(struct build *b, struct request *r)
-{
-    build_lit(b, ", server: ");
-    build_text(b, r->vhost->name);
-    if (r->line.n) {
-        build_lit(b, ", request: \"");
-        build_escaped(b, r->line);
-        build_char(b, '"');
-    }
-    if (r->exchange && r->exchange_ops->describe) r->exchange_ops->describe(r, b);
-    struct text host = request_value(r, FIELD_HOST), referrer = request_value(r, FIELD_REFERER);
-    if (host.n) {
-        build_lit(b, ", host: \"");
-        build_escaped(b, host);
-        build_char(b, '"');
-    }
-    if (referrer.n) {
-        build_lit(b, ", referrer: \"");
-        build_escaped(b, referrer);
-        build_char(b, '"');
-    }
-}
-
 static void describe(struct build *b, void *arg)
 {
     struct h1 *h = arg;
     if (h->magic != H1_MAGIC || !h->conn) return;
-    build_lit(b, ", client: ");
-    addr_print(b, h->r ? h->r->peer : &h->conn->peer, true);
     if (h->r) {
-        describe_request(b, h->r);
+        request_describe(b, h->r);
         return;
     }
+    build_lit(b, ", client: ");
+    addr_print(b, &h->conn->peer, true);
     build_lit(b, ", server: ");
     addr_print(b, &h->at->addr, false);
 }

@@ -2,10 +2,11 @@
 #include "http/core_conf.h"
 #include "http/reqbody.h"
 #include "http/steps.h"
+#include "http/subrequest.h"
 
 struct at_close { struct at_close *next; void (*fn)(struct request *r, void *arg); void *arg; };
 
-enum { REQUEST_POOL = 4096, FIELDS_USUAL = 16, REDIRECTS = 10, SUBREQUESTS = 50 };
+enum { REQUEST_POOL = 4096, FIELDS_USUAL = 16, REDIRECTS = 10, SUBREQUESTS = 51 };
 
 /* ---- fields ---- */
 
@@ -47,7 +48,7 @@ void request_enter(struct request *r, struct location *l)
     if (unlikely(l->limit_except && !(l->limit_except & 1u << r->method))) l = l->limit_except_location;
     r->location = l;
     r->values = l->block->values;
-    if (l->log) r->conn->log = r->log = r->eval.log = l->log;
+    if (l->log && r->main == r) r->conn->log = r->log = r->eval.log = l->log;      /* a subrequest keeps the main one's, as in nginx */
 }
 
 void request_set_vhost(struct request *r, struct vhost *v)
@@ -57,17 +58,16 @@ void request_set_vhost(struct request *r, struct vhost *v)
     request_enter(r, v->self);
 }
 
-struct request *request_open(struct conn *c, const struct protocol *proto, void *stream, struct vhost *v)
+/* Of parent, or of nobody. */
+static struct request *make(struct request *parent, struct pool *pool, struct conn *c, struct vhost *v)
 {
-    struct pool *pool = pool_open(REQUEST_POOL);
     struct request *r = pool_new(pool, struct request);
     r->magic = REQUEST_MAGIC;
     r->pool = pool;
-    r->proto = proto;
-    r->stream = stream;
     r->conn = c;
     r->peer = &c->peer;
-    r->main = r;
+    r->parent = parent;
+    r->main = parent ? parent->main : r;
     r->uri_changes = REDIRECTS + 1;
     r->subrequests = SUBREQUESTS;
     r->in_length = -1;
@@ -76,11 +76,27 @@ struct request *request_open(struct conn *c, const struct protocol *proto, void 
     r->started_ms = clock_now.ms;
     r->started_wall_ms = clock_now.wall_ms;
     r->sent_at_start = c->sent;
-    r->log = c->log;
+    r->log = parent ? parent->log : c->log;
     r->about = &c->about;
     r->eval = (struct eval) { .kind = EVAL_HTTP, .pool = pool, .log = r->log, .about = r->about, .names = v->http->names };
-    r->eval.values = pool_zalloc(pool, sizeof(struct value) * v->http->value_count);
+    r->eval.values = parent ? parent->eval.values : pool_zalloc(pool, sizeof(struct value) * v->http->value_count);
     request_set_vhost(r, v);
+    return r;
+}
+
+struct request *request_open(struct conn *c, const struct protocol *proto, void *stream, struct vhost *v)
+{
+    struct request *r = make(NULL, pool_open(REQUEST_POOL), c, v);
+    r->proto = proto;
+    r->stream = stream;
+    return r;
+}
+
+struct request *request_open_within(struct request *parent, struct pool *pool, const struct protocol *proto, void *stream)
+{
+    struct request *r = make(parent, pool, parent->conn, parent->vhost);
+    r->proto = proto;
+    r->stream = stream;
     return r;
 }
 
@@ -209,7 +225,7 @@ static void log_it(struct request *r)
     r->about->doing = was;
 }
 
-static void free_request(void *p)
+void request_free(void *p)
 {
     struct request *r = p;
     struct pool *pool = r->pool;
@@ -226,12 +242,49 @@ void request_close(struct request **at, const char *why)
     if (r->closing) return;
     r->closing = true;
     log_at(r->log, L_DEBUG, r->about, 0, "request closed: %s", why);
+    if (r->main != r && r->out.ended && http_core(r)->log_subrequest.on) log_it(r);
+    subrequest_end_all(r);
     if (r->exchange) r->exchange_ops->end(r);
     for (struct at_close *a = r->at_close; a; a = a->next) a->fn(r, a->arg);
     if (r->main == r) log_it(r);
+    bool stays = subrequest_stay(r);
     reqbody_end(r);
-    loop_free_later(free_request, r);
+    if (!stays) loop_free_later(request_free, r);
     r->proto->ended(r, why);
+}
+
+/* ---- log lines ---- */
+
+static void put_quoted(struct build *b, struct text t)
+{
+    build_escaped(b, t);
+    build_char(b, '"');
+}
+
+void request_describe(struct build *b, const struct request *r)
+{
+    build_lit(b, ", client: ");
+    addr_print(b, r->peer, true);
+    build_lit(b, ", server: ");
+    build_text(b, r->vhost->name);
+    if (r->line.n) {
+        build_lit(b, ", request: \"");
+        put_quoted(b, r->line);
+    }
+    if (r->main != r) {
+        build_lit(b, ", subrequest: \"");
+        put_quoted(b, r->uri);
+    }
+    if (r->exchange && r->exchange_ops->describe) r->exchange_ops->describe((struct request *) (uintptr_t) r, b);
+    struct text host = request_value(r, FIELD_HOST), referrer = request_value(r, FIELD_REFERER);
+    if (host.n) {
+        build_lit(b, ", host: \"");
+        put_quoted(b, host);
+    }
+    if (referrer.n) {
+        build_lit(b, ", referrer: \"");
+        put_quoted(b, referrer);
+    }
 }
 
 /* ---- files ---- */

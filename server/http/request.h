@@ -24,7 +24,7 @@
 
 #define REQUEST_MAGIC 0x52455131u
 
-struct vhost; struct location; struct proxied; struct request; struct filter_at;
+struct subrequest; struct postpone; struct vhost; struct location; struct proxied; struct request; struct filter_at;
 
 /* Fields in the order they came or go; id tells the known ones. */
 struct fields { struct field *v; unsigned n, cap; };
@@ -109,6 +109,7 @@ struct request {
                            valid_location, /* uri still fits the location: an alias may be used */
                            add_uri_to_alias,
                            closing, resumed, granted,
+                           head_only,      /* a subrequest of which only the head counts */
                            error_page_done, expect_tested;
     uint8_t                uri_changes;    /* left, of 10 */
     uint8_t                subrequests;    /* depth left */
@@ -125,6 +126,9 @@ struct request {
     const struct addr     *peer;           /* whom it is from: the connection's, or as realip found it in the request */
     const struct proxied  *proxied;        /* the PROXY header of its connection, or NULL: proxied.h */
     struct request        *main, *parent;  /* main == this: not a subrequest */
+    struct subrequest     *subs;           /* its subrequests: subrequest.h */
+    unsigned               sub_count;      /* main: all there are now, those of subrequests too */
+    struct postpone       *postpone;       /* what their responses wait in, or NULL */
     struct vhost          *vhost;
     struct location       *location;
     void                 **values;         /* the modules' values in force here (location's, or of an "if") */
@@ -184,6 +188,8 @@ static inline struct text request_value(const struct request *r, enum field_id i
 /* A new request, on a connection, of the address's default server as long as nothing else is known; its fields are then
  * filled by the protocol. Never NULL. */
 struct request *request_open(struct conn *c, const struct protocol *proto, void *stream, struct vhost *v);
+/* The same for a subrequest, in this pool, which ends with it. */
+struct request *request_open_within(struct request *parent, struct pool *pool, const struct protocol *proto, void *stream);
 /* The server that its host belongs to: changes vhost, location and values. */
 void request_set_vhost(struct request *r, struct vhost *v);
 /* The head is complete and sane: runs the steps until it waits or is over. */
@@ -195,6 +201,10 @@ void request_resume(struct request *r);
  * fine. Nobody but protocols (and parents of subrequests) calls it: a source that is through says FINAL or BROKEN, and the
  * protocol closes the request later in the same turn, when no source is on the stack. */
 void request_close(struct request **r, const char *why);
+/* The end of a closed request's memory, for loop_free_later. */
+void request_free(void *r);
+/* For log lines: client, server, request … */
+void request_describe(struct build *b, const struct request *r);
 /* fn(r, arg) when r is closed: for who holds something that must go at once (an upstream connection). */
 void request_at_close(struct request *r, void (*fn)(struct request *r, void *arg), void *arg);
 /* Status for logs: of the error page in hand, else of the response; 0: nothing was answered. */

@@ -4,6 +4,7 @@
 #include "http/reader.h"
 #include "http/reqbody.h"
 #include "http/steps.h"
+#include "http/subrequest.h"
 
 /* ---- what the response has ---- */
 
@@ -87,7 +88,7 @@ static void make_absolute(struct request *r)
 static bool has_no_body(const struct request *r)
 {
     int status = r->out.status;
-    return r->method == METHOD_HEAD || status == 204 || status == 304 || (status >= 100 && status < 200 && status != 101);
+    return r->method == METHOD_HEAD || r->head_only || status == 204 || status == 304 || (status >= 100 && status < 200 && status != 101);
 }
 
 /* The filters of one response; r->filters is at. */
@@ -112,25 +113,30 @@ static void go_on(struct task *t)
     if (!p->r->closing) response_more(p->r);
 }
 
+/* For most filters, and one that reads files. */
+static struct filter_at *open_passage(struct request *r, size_t most)
+{
+    struct passage *p = pool_zalloc(r->pool, sizeof *p + (most + 1) * sizeof *p->at);
+    *p = (struct passage) { .r = r, .task.run = go_on };
+    return r->filters = p->at;
+}
+
 static void ask_filters(struct request *r)
 {
     const struct http *h = r->vhost->http;
     struct filter_at *at = NULL;
-    bool needs_bytes = false;
+    bool needs_bytes = r->main != r && subrequest_needs_bytes(r);
     r->filter_count = 0;
     r->refused = 0;
     for (size_t i = 0; i < h->filter_count && !r->refused; i++) {
         struct filter_at here = { .filter = h->filters[i] };
         if (!h->filters[i]->head(r, &here)) continue;
-        if (!at) {          /* and room for one that reads files */
-            struct passage *p = pool_zalloc(r->pool, sizeof *p + (h->filter_count - i + 1) * sizeof *at);
-            *p = (struct passage) { .r = r, .task.run = go_on };
-            at = r->filters = p->at;
-        }
+        if (!at) at = open_passage(r, h->filter_count - i);
         at[r->filter_count++] = here;
         needs_bytes |= here.filter->bytes;
     }
     if (!needs_bytes) return;
+    if (!at) at = open_passage(r, 0);
     memmove(at + 1, at, r->filter_count++ * sizeof *at);
     at[0] = reader_open(r);
 }
@@ -220,6 +226,7 @@ void response_body(struct request *r, struct chain *in, enum body_end end)
         chain_clear(in);
         return;
     }
+    if (unlikely(r->main != r)) subrequest_gives(r, in, end);
     r->out.ended = end != BODY_MORE;
     if (r->out.no_body) chain_clear(in);
     if (r->filter_count && !r->out.no_body) r->filters[0].filter->body(r, &r->filters[0], in, end);
