@@ -10,6 +10,10 @@ struct regex *regex_compile(struct conf *cf, struct text pattern, bool nocase, c
 /* True: matched; e's captures are set (e NULL: none are kept) and named groups are readable; they point into subject, which
  * live as long as e->pool. False leaves them as they are. A limit hit: [error], e->failed, false. */
 bool regex_match(const struct regex *r, struct text subject, struct eval *e);
+/* For patterns that are known only when a request is served: in this pool, and no group is a variable. NULL: *why_out. */
+struct regex *regex_compile_now(struct pool *pool, struct text pattern, bool nocase, struct text *why_out);
+/* The nth named group, from 0, and its number; false: there are no more. */
+bool regex_group_name(const struct regex *r, unsigned n, struct text *name_out, unsigned *number_out);
 struct text regex_source(const struct regex *r);
 unsigned regex_groups(const struct regex *r);
 

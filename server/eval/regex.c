@@ -77,6 +77,40 @@ struct regex *regex_compile(struct conf *cf, struct text pattern, bool nocase, c
     return *why ? NULL : r;
 }
 
+struct regex *regex_compile_now(struct pool *pool, struct text pattern, bool nocase, struct text *why_out)
+{
+    int err;
+    size_t at;
+    uint32_t groups;
+    char words[256];
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR) pattern.p, pattern.n, nocase ? PCRE2_CASELESS : 0, &err, &at, NULL);
+    if (!code) {
+        pcre2_get_error_message(err, (PCRE2_UCHAR *) words, sizeof words);
+        *why_out = pool_printf(pool, "pcre2_compile() failed: %s in \"%.*s\"", words, TEXT_ARG(pattern));
+        return NULL;
+    }
+    pool_cleanup(pool, free_code, code);
+    pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
+    struct regex *r = pool_new(pool, struct regex);
+    *r = (struct regex) { .magic = REGEX_MAGIC, .groups = groups, .code = code, .source = text_of(pool_cstr(pool, pattern), pattern.n) };
+    return r;
+}
+
+bool regex_group_name(const struct regex *r, unsigned n, struct text *name_out, unsigned *number_out)
+{
+    uint32_t count = 0, size = 0;
+    const unsigned char *row = NULL;
+    NEED(r, REGEX_MAGIC);
+    pcre2_pattern_info(r->code, PCRE2_INFO_NAMECOUNT, &count);
+    pcre2_pattern_info(r->code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    pcre2_pattern_info(r->code, PCRE2_INFO_NAMETABLE, &row);
+    if (n >= count) return false;
+    row += (size_t) n * size;
+    *name_out = text_c((const char *) row + 2);
+    *number_out = (unsigned) row[0] << 8 | row[1];
+    return true;
+}
+
 static void make_context(void)
 {
     context = pcre2_match_context_create(NULL);

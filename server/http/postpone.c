@@ -51,12 +51,14 @@ static void drop_first(struct postpone *p)
     if (!p->first) p->end = &p->first;
 }
 
-void postpone_add(struct request *parent, struct subrequest *s)
+struct part *postpone_add(struct request *parent, struct subrequest *s)
 {
     NEED(parent, REQUEST_MAGIC);
     ASSERT(parent->postpone);
-    add_part(parent)->sub = s;
+    struct part *part = add_part(parent);
+    part->sub = s;
     place_of(parent)->holds = true;
+    return part;
 }
 
 bool postpone_is_first(const struct request *parent, const struct subrequest *s)
@@ -82,12 +84,7 @@ size_t postpone_room(struct request *parent)
     return filter_room(parent, place_of(parent));
 }
 
-void postpone_forget(struct request *parent, const struct subrequest *s)
-{
-    struct postpone *p = parent->postpone;
-    for (struct part *part = p ? p->first : NULL; part; part = part->next)
-        if (part->sub == s) part->sub = NULL;
-}
+void postpone_forget(struct part *place) { place->sub = NULL; }
 
 void postpone_advance(struct request *parent)
 {

@@ -9,8 +9,9 @@
 
 /* From the head of a filter that stands before it: responses of others may be joined into this one. */
 void   postpone_expect(struct request *r);
-/* The next place in parent's response is s's. */
-void   postpone_add(struct request *parent, struct subrequest *s);
+/* The next place in parent's response is s's: the place. */
+struct part;
+struct part *postpone_add(struct request *parent, struct subrequest *s);
 /* Is it s's turn among the parts of parent? */
 bool   postpone_is_first(const struct request *parent, const struct subrequest *s);
 /* From the subrequest whose turn it is. */
@@ -20,7 +21,7 @@ bool   postpone_needs_bytes(const struct request *parent);
 size_t postpone_room(struct request *parent);
 /* The first one is over: on to what stands behind it. */
 void   postpone_advance(struct request *parent);
-/* s is no more. */
-void   postpone_forget(struct request *parent, const struct subrequest *s);
+/* Whose place it is is no more. */
+void   postpone_forget(struct part *place);
 
 #endif

@@ -16,7 +16,8 @@ struct subrequest {
     enum subrequest_way  way;
     struct request      *r, *parent;
     struct subrequest   *next, *prev;         /* its siblings */
-    struct subrequest   *next_due;            /* in the work list */
+    struct subrequest   *next_due, **at_due;  /* in the work list: the one behind, and what points here */
+    struct part         *place;               /* inline: in the parent's response */
     struct subrequest_want want;
     struct log_about     about;
     struct chain         held;                /* inline: its turn has not come; memory: all of it */
@@ -50,6 +51,7 @@ static void put_due(struct subrequest *s)
     if (s->due) return;
     s->due = true;
     s->next_due = NULL;
+    s->at_due = due_end;
     *due_end = s;
     due_end = &s->next_due;
     task_post(&due_task);
@@ -57,11 +59,10 @@ static void put_due(struct subrequest *s)
 
 static void take_off(struct subrequest *s)
 {
-    struct subrequest **at = &due_first;
     if (!s->due) return;
-    while (*at != s) at = &(*at)->next_due;
-    *at = s->next_due;
-    if (due_end == &s->next_due) due_end = at;
+    *s->at_due = s->next_due;
+    if (s->next_due) s->next_due->at_due = s->at_due;
+    else due_end = s->at_due;
     s->due = false;
 }
 
@@ -193,7 +194,7 @@ static void ended(struct request *r, const char *why)
     (void) why;
     take_off(s);
     chain_clear(&s->held);
-    postpone_forget(s->parent, s);
+    if (s->place) postpone_forget(s->place);
     if (s->next) s->next->prev = s->prev;
     if (s->prev) s->prev->next = s->next;
     else *list = s->next;
@@ -304,7 +305,7 @@ struct request *subrequest_open(struct request *parent, const struct subrequest_
     parent->subs = s;
     parent->main->sub_count++;
     if (w->way == SUBREQUEST_BACKGROUND) in_background++;
-    if (w->way == SUBREQUEST_INLINE) postpone_add(parent, s);
+    if (w->way == SUBREQUEST_INLINE) s->place = postpone_add(parent, s);
     put_due(s);
     return s->r;
 }
