@@ -50,6 +50,7 @@ static conf_result parse_server(struct conf *cf, const struct directive *d, void
     struct group_server s = { .address = cf->words[1], .default_port = 80, .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
     for (size_t i = 2; i < cf->count; i++)
         if (!read_parameter(cf->words[i], &s)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[i]));
+    if (s.backup && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"backup\"";
     return group_add_server(cf, group_here(cf), &s);
 }
 
@@ -65,7 +66,7 @@ static conf_result parse_zone(struct conf *cf, const struct directive *d, void *
     return NULL;
 }
 
-static const struct conf_type zone_type = { "name [size]", 0, 0, 1, 2, parse_zone };
+static const struct conf_type zone_type = { "name [size]", 0, CONF_MULTI, 1, 2, parse_zone };
 
 /* ---- keep-alive ---- */
 
@@ -82,6 +83,7 @@ static conf_result parse_keepalive(struct conf *cf, const struct directive *d, v
     (void) d;
     (void) field;
     if (cf->count == 3 && !text_eq(cf->words[2], T("local"))) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[2]));
+    group_here(cf)->chosen = true;      /* nginx warns of a method after it */
     return read_count(cf, &group_here(cf)->keep.connections);
 }
 

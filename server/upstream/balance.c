@@ -2,12 +2,20 @@
 #include "upstream/seat.h"
 #include "base/clock.h"
 
+void balance_set(struct conf *cf, struct group *g, const struct balance *b, void *conf)
+{
+    if (g->chosen) conf_warn(cf, "load balancing method redefined");
+    g->chosen = true;
+    g->balance = b;
+    g->balance_conf = conf;
+}
+
 void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *e)
 {
     NEED(g, GROUP_MAGIC);
     *p = (struct pick) { .magic = PICK_MAGIC, .group = g, .pool = pool, .eval = e, .tries = g->usable };
     p->tried = g->count <= 64 ? &p->tried_few : pool_array(pool, uint64_t, (g->count + 63) / 64);
-    if (g->balance->open) g->balance->open(p);
+    if (g->balance->open && g->count > 1) g->balance->open(p);
 }
 
 /* A group of one peer has nobody else to ask: only "down" and max_conns keep it from being asked. */

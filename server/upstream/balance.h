@@ -22,11 +22,13 @@ struct pick {
     uint32_t      hold;            /* of seat.h */
     uint64_t      started_ms;      /* of the try in hand */
     bool          backups;         /* the primary peers gave nothing */
+    uint32_t      looks;           /* algorithms that guess: how many guesses could not be asked */
     void         *data;            /* the algorithm's own, from its open */
 };
 
 struct balance {
     const char   *name;
+    bool          no_backup;       /* "server … backup" is refused after its directive, as nginx does */
     /* Once per configuration, after group_seal; may be NULL. */
     conf_result (*prepare)(struct conf *cf, struct group *g);
     /* Begins a pick; may be NULL. */
@@ -37,6 +39,19 @@ struct balance {
     void        (*done)(struct pick *p, bool failed);
 };
 extern const struct balance balance_round_robin;     /* smooth, weighted */
+extern const struct balance balance_least_conn, balance_ip_hash, balance_hash, balance_ring, balance_random, balance_random_two;
+
+/* ---- while a configuration is read ---- */
+
+/* The directive in cf chooses b for g, with its balance_conf. When one has chosen before: nginx's [warn]; the last one counts. */
+void balance_set(struct conf *cf, struct group *g, const struct balance *b, void *conf);
+/* The same for those with a configuration of their own. key: may have variables. */
+conf_result balance_ip_hash_set(struct conf *cf, struct group *g);
+conf_result balance_hash_set(struct conf *cf, struct group *g, struct text key);
+conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key);       /* "consistent" */
+conf_result balance_random_set(struct conf *cf, struct group *g, bool two);
+
+/* ---- while it serves ---- */
 
 /* How a try ended, as far as the peer is concerned. */
 enum peer_verdict {
@@ -61,5 +76,9 @@ static inline bool pick_was_tried(const struct pick *p, uint32_t i) { return p->
 bool pick_may(const struct pick *p, const struct peer *peer);
 /* Takes one place of the peer; false: it became full meanwhile. */
 bool pick_hold(struct pick *p, struct peer *peer);
+static inline bool pick_take(struct pick *p, struct peer *peer) { return pick_may(p, peer) && pick_hold(p, peer); }
+/* By turns: where an algorithm has no better answer (backups, too many wrong guesses), and how every one of them blames. */
+struct peer *round_robin_next(struct pick *p, uint32_t from, uint32_t to);
+void round_robin_done(struct pick *p, bool failed);
 
 #endif

@@ -74,6 +74,7 @@ struct group {
     struct group_state   *state;
     const struct balance *balance;
     void                 *balance_conf; /* of the algorithm's directive */
+    bool                  chosen;       /* a directive chose the algorithm, or comes after those that do (keepalive) */
     struct group_keep     keep;
     struct idle          *idle;         /* this worker's, or NULL */
     const char           *file;         /* where it was first named */

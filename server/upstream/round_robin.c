@@ -21,7 +21,7 @@ static struct peer *richest(struct pick *p, uint32_t from, uint32_t to, int64_t 
     return best;
 }
 
-static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
+struct peer *round_robin_next(struct pick *p, uint32_t from, uint32_t to)
 {
     struct peer *best;
     int64_t total;
@@ -34,7 +34,7 @@ static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
     return best;
 }
 
-static void done(struct pick *p, bool failed)
+void round_robin_done(struct pick *p, bool failed)
 {
     const struct peer *peer = p->peer;
     if (!failed || p->group->count == 1 || !peer->max_fails) return;
@@ -44,4 +44,4 @@ static void done(struct pick *p, bool failed)
     group_unlock(p->group);
 }
 
-const struct balance balance_round_robin = { .name = "round_robin", .next = next, .done = done };
+const struct balance balance_round_robin = { .name = "round_robin", .next = round_robin_next, .done = round_robin_done };

@@ -1,0 +1,188 @@
+/*
+ * Consistent hashing: each server has 160 points for each unit of weight on a ring of 32-bit hashes, the same points as
+ * nginx and Perl's Cache::Memcached::Fast give it: crc32(host, NUL, port, the point before, 4 bytes, little-endian). A key
+ * belongs to the first point not below its own CRC. When that point's server may not be asked the next point is looked at,
+ * 20 times; then it goes by turns.
+ */
+#include "upstream/balance.h"
+#include "base/table.h"
+#include "eval/template.h"
+#include <zlib.h>
+
+enum { TRIES = 20, POINTS = 160, POINTS_MAX = 1 << 27, INDEX_BITS_MAX = 16 };
+
+/* Peers in one stretch that one server line, or lines of the same text, named. */
+struct run { uint32_t from, to; struct run *next; };
+struct ring {
+    struct template *key;
+    uint32_t         count;
+    uint64_t        *points;         /* each: hash << 32 | number of the run; sorted */
+    unsigned         bits;           /* of a hash, the upper ones: an index of starts */
+    uint32_t        *starts;         /* the first point whose hash has these bits or more; one more at the end */
+    struct run      *runs;
+};
+struct spot { uint32_t at; };
+
+conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key)
+{
+    conf_result why;
+    struct ring *c = pool_new(cf->pool, struct ring);
+    c->key = template_compile_kind(cf, g->kind, key, &why);
+    if (!c->key) return why;
+    balance_set(cf, g, &balance_ring, c);
+    return NULL;
+}
+
+/* ---- the ring ---- */
+
+/* "host:port" without its port. */
+static struct text host_of(struct text server, struct text *port_out)
+{
+    *port_out = T("");
+    if (text_starts_nocase(server, T("unix:"))) return text_from(server, 5);
+    size_t at = server.n;
+    while (at && server.p[at - 1] >= '0' && server.p[at - 1] <= '9') at--;
+    if (!at || server.p[at - 1] != ':') return server;
+    *port_out = text_from(server, at);
+    return text_upto(server, at - 1);
+}
+
+static uint64_t *add_points(uint64_t *at, const struct peer *peer, uint32_t run)
+{
+    struct text port, host = host_of(peer->server, &port);
+    uLong base = crc32_z(0, (const Bytef *) host.p, host.n);
+    base = crc32_z(base, (const Bytef *) "", 1);
+    if (port.n) base = crc32_z(base, (const Bytef *) port.p, port.n);
+    uint32_t before = 0;
+    for (uint64_t n = (uint64_t) peer->weight * POINTS; n--; ) {
+        Bytef four[4] = { (Bytef) before, (Bytef) (before >> 8), (Bytef) (before >> 16), (Bytef) (before >> 24) };
+        before = (uint32_t) crc32_z(base, four, 4);
+        *at++ = (uint64_t) before << 32 | run;
+    }
+    return at;
+}
+
+/* By hash, eight bits at a time; those of the same hash stay in order. */
+static void sort_points(uint64_t *points, uint64_t count)
+{
+    uint64_t *other = base_alloc(count * sizeof *points), *from = points, *to = other;
+    for (unsigned shift = 32; shift < 64; shift += 8) {
+        uint64_t at[257] = { 0 };
+        for (uint64_t i = 0; i < count; i++) at[(from[i] >> shift & 255) + 1]++;
+        for (unsigned i = 1; i < 256; i++) at[i] += at[i - 1];
+        for (uint64_t i = 0; i < count; i++) to[at[from[i] >> shift & 255]++] = from[i];
+        uint64_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    free(other);
+}
+
+/* Of points with the same hash the one of the server named first stays. */
+static uint32_t without_doubles(uint64_t *points, uint64_t count)
+{
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < count; i++)
+        if (!kept || points[i] >> 32 != points[kept - 1] >> 32) points[kept++] = points[i];
+    return (uint32_t) kept;
+}
+
+static void index_points(struct ring *c, struct pool *pool)
+{
+    c->bits = 1;
+    while (c->bits < INDEX_BITS_MAX && 1u << c->bits < c->count) c->bits++;
+    c->starts = pool_array(pool, uint32_t, (1u << c->bits) + 1);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i <= 1u << c->bits; i++) {
+        while (at < c->count && c->points[at] >> (64 - c->bits) < i) at++;
+        c->starts[i] = at;
+    }
+}
+
+/* The run of peer i, begun or made longer. Its points are those of the first run of the same text: *number_out. */
+static void add_run(struct ring *c, struct table *by_name, const struct group *g, uint32_t i, uint32_t *runs, uint32_t *number_out)
+{
+    struct text name = g->peers[i].server;
+    struct run *first = table_get(by_name, name), *last = first;
+    while (last && last->next) last = last->next;
+    if (last && last->to == i) {
+        last->to++;
+    } else {
+        struct run *made = &c->runs[(*runs)++];
+        *made = (struct run) { i, i + 1, NULL };
+        if (last) last->next = made;
+        else table_add(by_name, name, first = made);
+    }
+    *number_out = (uint32_t) (first - c->runs);
+}
+
+static conf_result prepare(struct conf *cf, struct group *g)
+{
+    struct ring *c = g->balance_conf;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < g->primary; i++) total += (uint64_t) g->peers[i].weight * POINTS;
+    if (total > POINTS_MAX) return "the weights of an upstream with consistent hashing are too large in sum";
+    struct table by_name;
+    table_init(&by_name, cf->scratch, false);
+    c->runs = pool_array(cf->pool, struct run, g->primary);
+    c->points = pool_alloc(cf->pool, total * sizeof *c->points);
+    uint64_t *end = c->points;
+    uint32_t runs = 0, number;
+    for (uint32_t i = 0; i < g->primary; i++) {
+        add_run(c, &by_name, g, i, &runs, &number);
+        end = add_points(end, &g->peers[i], number);
+    }
+    sort_points(c->points, total);
+    c->count = without_doubles(c->points, total);
+    index_points(c, cf->pool);
+    return NULL;
+}
+
+/* ---- a request ---- */
+
+static uint32_t find_point(const struct ring *c, uint32_t hash)
+{
+    uint64_t want = (uint64_t) hash << 32;
+    uint32_t low = c->starts[want >> (64 - c->bits)], high = c->starts[(want >> (64 - c->bits)) + 1];
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (c->points[middle] < want) low = middle + 1; else high = middle;
+    }
+    return low;
+}
+
+static void begin(struct pick *p)
+{
+    const struct ring *c = p->group->balance_conf;
+    struct text key = p->eval && c->count ? template_render(c->key, p->eval) : T("");
+    if (!key.n) return;
+    struct spot *s = p->data = pool_new(p->pool, struct spot);
+    s->at = find_point(c, (uint32_t) crc32_z(0, (const Bytef *) key.p, key.n));
+}
+
+/* Several peers of one name take turns. */
+static struct peer *take_of(struct pick *p, const struct run *run)
+{
+    struct peer *found = NULL;
+    for (; run && !found; run = run->next) {
+        struct peer *one = &p->group->peers[run->from];
+        if (run->to - run->from > 1) found = round_robin_next(p, run->from, run->to);
+        else if (pick_take(p, one)) found = one;
+    }
+    return found;
+}
+
+static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
+{
+    const struct ring *c = p->group->balance_conf;
+    struct spot *s = p->data;
+    while (s && !p->backups && p->looks <= TRIES) {
+        struct peer *peer = take_of(p, &c->runs[(uint32_t) c->points[s->at % c->count]]);
+        if (peer) return peer;
+        s->at++;
+        p->looks++;
+    }
+    return round_robin_next(p, from, to);
+}
+
+const struct balance balance_ring = { .name = "hash consistent", .no_backup = true, .prepare = prepare, .open = begin, .next = next, .done = round_robin_done };

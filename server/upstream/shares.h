@@ -1,0 +1,19 @@
+/* shares: a number below the sum of all weights means a peer, each as many numbers as its weight. */
+#ifndef UPSTREAM_SHARES_H
+#define UPSTREAM_SHARES_H
+
+#include "upstream/group.h"
+
+struct shares {
+    uint64_t  total;
+    uint32_t  count;
+    uint32_t  even;         /* the weight of every peer, where they are alike; 0: see ends */
+    uint64_t *ends;         /* numbers below ends[i] and not below ends[i - 1] mean peer i */
+};
+
+/* Of the group's primary peers, those that are down too: who is down does not change what the others' numbers are. */
+struct shares shares_of(struct pool *pool, const struct group *g);
+/* at is below total. */
+struct peer *shares_peer(const struct shares *s, const struct group *g, uint64_t at);
+
+#endif

@@ -1,0 +1,365 @@
+/* The balancing methods besides round robin: whom each takes, how often, what they do about failures, over processes, for many peers. */
+#include "base/clock.h"
+#include "eval/template.h"
+#include "t/unit/config_test.h"
+#include "upstream/balance.h"
+#include "upstream/seat.h"
+#include "upstream/shares.h"
+#include "upstream/state.h"
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+struct module *module_list[] = { &eval_module, &upstream_groups_module, NULL };
+
+static struct log quiet;
+static struct groups *sets[EVAL_KINDS];
+static struct eval eval;
+static struct text key, client;
+
+static bool get_text(struct eval *e, const struct variable *v, struct text name, struct text *out)
+{
+    (void) e, (void) name;
+    *out = *(const struct text *) v->data;
+    return true;
+}
+
+static const struct variable variables[] = {
+    { .name = "k", .get = get_text, .flags = VAR_NO_CACHE, .data = &key, .help = "The key." },
+    { .name = "binary_remote_addr", .get = get_text, .flags = VAR_NO_CACHE, .data = &client, .help = "The address." },
+    { .name = NULL },
+};
+
+enum method { LEAST_CONN, IP_HASH, HASH, RING, RANDOM, RANDOM_TWO, METHODS };
+static const char *const names[] = { "least_conn", "ip_hash", "hash", "hash consistent", "random", "random two" };
+
+static void choose(struct conf *cf, struct group *g, enum method m)
+{
+    conf_result why = NULL;
+    if (m == LEAST_CONN) balance_set(cf, g, &balance_least_conn, NULL);
+    if (m == IP_HASH) why = balance_ip_hash_set(cf, g);
+    if (m == HASH) why = balance_hash_set(cf, g, T("$k"));
+    if (m == RING) why = balance_ring_set(cf, g, T("$k"));
+    if (m == RANDOM || m == RANDOM_TWO) why = balance_random_set(cf, g, m == RANDOM_TWO);
+    ok(!why, "%s", names[m]);
+}
+
+static struct conf *begin(const char *name, struct group **out)
+{
+    struct conf *cf = read_conf("");
+    conf_result why = NULL;
+    ok(!variables_add_rows(cf, EVAL_HTTP, variables), "variables");
+    sets[EVAL_HTTP] = groups_of(cf, EVAL_HTTP);
+    *out = group_define(cf, sets[EVAL_HTTP], text_c(name), &why);
+    return cf;
+}
+
+static void finish(struct conf *cf)
+{
+    if (!conf_finish(cf)) diag("%s", said);
+    eval = (struct eval) { .kind = EVAL_HTTP, .pool = pool, .log = &quiet, .names = variables_of(cf, EVAL_HTTP) };
+    eval.values = pool_array(pool, struct value, eval_value_count(eval.names));
+}
+
+/* "weight" or "weight:flags" a server: b backup, d down, cN max_conns */
+static struct group *make(const char *name, enum method m, const char *servers)
+{
+    struct group *g;
+    struct conf *cf = begin(name, &g);
+    struct text rest = text_c(servers), word;
+    for (unsigned i = 0; text_split(&rest, ' ', &word); i++) {
+        struct group_server s = { .address = pool_printf(pool, "127.0.0.1:%u", 1000 + i), .weight = (uint32_t) atoi(word.p), .max_fails = 1, .fail_timeout_ms = 10000 };
+        long long at = text_find_char(word, 'c');
+        s.max_conns = at >= 0 ? (uint32_t) atoi(word.p + at + 1) : 0;
+        s.backup = text_find_char(word, 'b') >= 0;
+        s.down = text_find_char(word, 'd') >= 0;
+        ok(!group_add_server(cf, g, &s), "server %.*s", TEXT_ARG(word));
+    }
+    choose(cf, g, m);
+    finish(cf);
+    return g;
+}
+
+static struct group *make_private(enum method m, const char *servers)
+{
+    struct group *g = make("g", m, servers);
+    state_private(g, pool);
+    return g;
+}
+
+static char letter(const struct peer *peer) { return peer ? (char) ('a' + addr_port(&peer->addr) - 1000) : '-'; }
+
+/* One more request that stays. */
+static char hold(struct group *g)
+{
+    struct pick p;
+    pick_open(&p, g, pool, &eval);
+    return letter(pick_next(&p));
+}
+
+/* One that ends so. */
+static char once(struct group *g, enum peer_verdict how)
+{
+    struct pick p;
+    pick_open(&p, g, pool, &eval);
+    char c = letter(pick_next(&p));
+    pick_done(&p, how, &quiet, NULL);
+    return c;
+}
+
+static void set_key(unsigned i)
+{
+    static char room[16];
+    struct build b = build_in_room(room, sizeof room);
+    build_u64(&b, i * 2654435761u);
+    key = build_done(&b);
+    static uint32_t address;
+    address = i * 2654435761u;
+    client = text_of((const char *) &address, 4);
+}
+
+static uint32_t load(const struct group *g, unsigned i) { return atomic_load(&g->peers[i].state->inflight); }
+
+/* ---- */
+
+static void test_shares(void)
+{
+    const char *cases[] = { "1 1 1", "5 5", "3 1 2", "1 100 1 7" };
+    for (unsigned c = 0; c < countof(cases); c++) {
+        struct group *g = make_private(RANDOM, cases[c]);
+        struct shares s = shares_of(pool, g);
+        unsigned wrong = 0;
+        uint64_t at = 0;
+        for (uint32_t i = 0; i < g->count; i++)
+            for (uint32_t k = 0; k < g->peers[i].weight; k++) wrong += shares_peer(&s, g, at++) != &g->peers[i];
+        ok(!wrong && at == s.total, "every number means its peer: %s", cases[c]);
+    }
+}
+
+static void test_least_conn(void)
+{
+    struct group *g = make_private(LEAST_CONN, "1 1 2");
+    for (int i = 0; i < 400; i++) hold(g);
+    ok(load(g, 0) == 100 && load(g, 1) == 100 && load(g, 2) == 200, "by weight: %u %u %u", load(g, 0), load(g, 1), load(g, 2));
+    g = make_private(LEAST_CONN, "1 1 1");
+    char turns[7] = "";
+    for (int i = 0; i < 6; i++) turns[i] = once(g, PEER_WELL);
+    is_str(turns, "abcabc", "equal ones take turns");
+    g = make_private(LEAST_CONN, "1 1 1");
+    is_int(hold(g), 'a', "a is busy");
+    ok(once(g, PEER_WELL) != 'a' && once(g, PEER_WELL) != 'a' && once(g, PEER_WELL) != 'a', "and is not asked while others are not");
+    g = make_private(LEAST_CONN, "1c2 1d 1 1b");
+    char held[9] = "";
+    for (int i = 0; i < 8; i++) held[i] = hold(g);
+    is_str(held, "accacccc", "max_conns, down and backup");
+}
+
+/* Whatever the method, all peers are tried once, then backups, and a failed one is left out. */
+static void test_rules(enum method m)
+{
+    set_key(1);
+    struct group *g = make_private(m, "1 3 1d 2 1 1b");
+    struct pick p;
+    unsigned seen[6] = { 0 }, n = 0;
+    char last = 0;
+    pick_open(&p, g, pool, &eval);
+    for (; pick_next(&p); n++) {
+        last = letter(p.peer);
+        seen[last - 'a']++;
+        pick_done(&p, PEER_PASSED, &quiet, NULL);
+    }
+    ok(n == 5 && last == 'f', "%s: five tries, the backup last", names[m]);
+    ok(seen[0] == 1 && seen[1] == 1 && seen[2] == 0 && seen[3] == 1 && seen[4] == 1, "%s: nobody twice", names[m]);
+    is_int(p.tries, 0, names[m]);
+    char bad = once(g, PEER_FAILED);
+    unsigned again = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        set_key(i);
+        again += once(g, PEER_WELL) == bad;
+    }
+    is_int(again, 0, names[m]);
+    g = make_private(m, "1c3 1c4 2c5");
+    unsigned held = 0;
+    for (unsigned i = 0; i < 20; i++) held += hold(g) != '-';
+    is_int(held, 12, names[m]);
+    ok(load(g, 0) == 3 && load(g, 1) == 4 && load(g, 2) == 5, "%s: all full, none over", names[m]);
+    g = make_private(m, "1b 1b");
+    ok(once(g, PEER_WELL) != '-', "%s: nothing but backups", names[m]);
+    pick_open(&p, g, pool, NULL);
+    ok(pick_next(&p) != NULL, "%s: no key to be had", names[m]);
+}
+
+/* Picks by n keys must fall within 5 % of all by weight. */
+static void test_spread(enum method m)
+{
+    struct group *g = make_private(m, "4 3 2 1");
+    unsigned count[4] = { 0 }, wrong = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        set_key(i);
+        count[once(g, PEER_WELL) - 'a']++;
+    }
+    for (int i = 0; i < 4; i++) wrong += count[i] + 1000 < 2000u * (4 - i) || count[i] > 2000u * (4 - i) + 1000;
+    ok(!wrong, "%s: 20000 by 4, 3, 2, 1: %u %u %u %u", names[m], count[0], count[1], count[2], count[3]);
+}
+
+static void test_faithful(enum method m)
+{
+    static char first[2000];
+    struct group *g = make_private(m, "1 1 1 1 1 1 1 1");
+    for (unsigned i = 0; i < sizeof first; i++) {
+        set_key(i);
+        first[i] = once(g, PEER_WELL);
+    }
+    unsigned moved = 0, lost = 0;
+    for (unsigned i = 0; i < sizeof first; i++) {
+        set_key(i);
+        moved += once(g, PEER_WELL) != first[i];
+    }
+    is_int(moved, 0, names[m]);
+    g = make_private(m, "1 1 1 1 1 1 1");
+    for (unsigned i = 0; i < sizeof first; i++) {
+        set_key(i);
+        bool same = once(g, PEER_WELL) == first[i];
+        if (first[i] == 'h') lost++; else moved += !same;
+    }
+    if (m == RING) ok(!moved && lost > 100, "one server less: its %u keys move, no other", lost);
+}
+
+static void test_random_two(void)
+{
+    struct group *g = make_private(RANDOM_TWO, "1 1 1 1 1 1 1 1 1 1");
+    uint32_t most = 0, fewest = UINT32_MAX;
+    for (unsigned i = 0; i < 5000; i++) hold(g);
+    for (unsigned i = 0; i < 10; i++) {
+        most = max_of(most, load(g, i));
+        fewest = min_of(fewest, load(g, i));
+    }
+    ok(most - fewest <= 12, "two choices keep 5000 requests even: %u to %u", fewest, most);
+}
+
+/* What one process with many requests in hand, after many that came and went, leaves held. */
+static void child(struct group *g, unsigned most, int ready, int hold_now, int end_now)
+{
+    static struct pick p[64];
+    char c = 0;
+    unsigned n = 0;
+    state_worker_start();
+    for (unsigned i = 0; i < 4000; i++) {
+        struct pick *q = &p[(i * 7) % 64];
+        if (q->peer) pick_done(q, PEER_WELL, &quiet, NULL);
+        pick_open(q, g, pool, &eval);
+        pick_next(q);
+    }
+    for (unsigned i = 0; i < 64; i++) pick_done(&p[i], PEER_WELL, &quiet, NULL);
+    if (write(ready, &c, 1) != 1 || read(hold_now, &c, 1) != 1) _exit(1);      /* all have given back */
+    while (n < most && hold(g) != '-') n++;
+    if (write(ready, &c, 1) != 1 || read(end_now, &c, 1) != 1) _exit(1);
+    seat_close();
+    _exit(0);
+}
+
+static void wait_for(int fd, unsigned n)
+{
+    char c;
+    while (n && read(fd, &c, 1) == 1) n--;
+    is_int(n, 0, "all have come so far");
+}
+
+/* Four processes, each holding at most most; returns what each peer has then. */
+static void run_four(struct group *g, unsigned most, uint32_t *loads)
+{
+    int ready[2], go[2][2];
+    pid_t pids[4];
+    ok(!pipe(ready) && !pipe(go[0]) && !pipe(go[1]), "pipes");
+    for (unsigned i = 0; i < 4; i++) {
+        fflush(stdout);
+        pids[i] = fork();
+        if (!pids[i]) child(g, most, ready[1], go[0][0], go[1][0]);
+    }
+    for (unsigned turn = 0; turn < 2; turn++) {
+        wait_for(ready[0], 4);
+        for (uint32_t i = 0; turn && i < g->count; i++) loads[i] = load(g, i);
+        ok(write(go[turn][1], "1234", 4) == 4, "go on");
+    }
+    for (unsigned i = 0; i < 4; i++) waitpid(pids[i], NULL, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(go[0][i]);
+        close(go[1][i]);
+    }
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < g->count; i++) left += load(g, i);
+    is_int(left, 0, "nothing is held after them");
+}
+
+static void test_shared(void)
+{
+    uint32_t loads[5];
+    struct group *g = make("even", LEAST_CONN, "1 1 2 1 5");
+    ok(state_open(sets, pool), "zone");
+    run_four(g, 250, loads);
+    ok(loads[0] == 100 && loads[1] == 100 && loads[2] == 200 && loads[3] == 100 && loads[4] == 500, "least_conn by four processes, exactly: %u %u %u %u %u",
+       loads[0], loads[1], loads[2], loads[3], loads[4]);
+    for (enum method m = LEAST_CONN; m < METHODS; m++) {
+        set_key(m);
+        g = make(names[m], m, "1c10 1c20 2c30 1c40 5c50");
+        ok(state_open(sets, pool), "zone");
+        run_four(g, 500, loads);
+        ok(loads[0] == 10 && loads[1] == 20 && loads[2] == 30 && loads[3] == 40 && loads[4] == 50, "%s: max_conns by four processes, exactly: %u %u %u %u %u", names[m],
+           loads[0], loads[1], loads[2], loads[3], loads[4]);
+    }
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double) t.tv_sec * 1e9 + (double) t.tv_nsec;
+}
+
+/* Figures only: sanitizers make them too large here. */
+static void test_many(enum method m)
+{
+    enum { MANY = 10000, PICKS = 2000 };
+    struct group *g;
+    double since = now();
+    struct conf *cf = begin("many", &g);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct group_server s = { .address = pool_printf(pool, "10.0.%u.%u:80", i >> 8, i & 255), .weight = 1 + i % 3, .max_fails = 1, .fail_timeout_ms = 10000 };
+        group_add_server(cf, g, &s);
+    }
+    choose(cf, g, m);
+    finish(cf);
+    state_private(g, pool);
+    double made = now();
+    unsigned found = 0;
+    for (unsigned i = 0; i < PICKS; i++) {
+        struct pick p;
+        struct pool *request = pool_open(0);
+        set_key(i);
+        pick_open(&p, g, request, &eval);
+        found += pick_next(&p) != NULL;
+        pick_done(&p, PEER_WELL, &quiet, NULL);
+        pool_close(&request);
+    }
+    double each = (now() - made) / PICKS;
+    ok(found == PICKS, "%s: %u peers", names[m], MANY);
+    diag("%s: %u peers: made in %.0f ms, %.0f ns a request", names[m], MANY, (made - since) / 1e6, each);
+}
+
+int main(void)
+{
+    listen_in();
+    ok(conf_register(), "registered");
+    clock_real();
+    test_shares();
+    test_least_conn();
+    test_random_two();
+    for (enum method m = LEAST_CONN; m < METHODS; m++) test_rules(m);
+    for (enum method m = IP_HASH; m < RANDOM_TWO; m++) test_spread(m);
+    for (enum method m = IP_HASH; m < RANDOM; m++) test_faithful(m);
+    test_shared();
+    for (enum method m = LEAST_CONN; m < METHODS; m++) test_many(m);
+    pool_close(&pool);
+    return done();
+}
