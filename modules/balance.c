@@ -6,12 +6,24 @@ static struct group *group_here(struct conf *cf) { return cf->block->object; }
 
 static conf_result wrong_word(struct conf *cf, size_t i) { return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[i])); }
 
+/* "bounded=1.25" */
+static bool read_bound(struct conf *cf, struct text word, double *out)
+{
+    if (!text_starts(word, T("bounded="))) return false;
+    char *end;
+    const char *number = pool_cstr(cf->scratch, text_from(word, 8));
+    *out = strtod(number, &end);
+    return *number >= '0' && *number <= '9' && !*end && *out > 1 && *out <= 1000;
+}
+
 static conf_result parse_hash(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d, (void) field;
     if (cf->count == 2) return balance_hash_set(cf, group_here(cf), cf->words[1]);
     if (!text_eq(cf->words[2], T("consistent"))) return wrong_word(cf, 2);
-    return balance_ring_set(cf, group_here(cf), cf->words[1]);
+    double bound = 0;
+    if (cf->count == 4 && !read_bound(cf, cf->words[3], &bound)) return wrong_word(cf, 3);
+    return balance_ring_set(cf, group_here(cf), cf->words[1], bound);
 }
 
 static conf_result parse_ip_hash(struct conf *cf, const struct directive *d, void *field)
@@ -35,13 +47,13 @@ static conf_result parse_random(struct conf *cf, const struct directive *d, void
     return balance_random_set(cf, group_here(cf), cf->count > 1);
 }
 
-static const struct conf_type hash_type = { "key [consistent]", 0, CONF_MULTI, 1, 2, parse_hash };
+static const struct conf_type hash_type = { "key [consistent [bounded=number]]", 0, CONF_MULTI, 1, 3, parse_hash };
 static const struct conf_type ip_hash_type = { "", 0, CONF_MULTI, 0, 0, parse_ip_hash };
 static const struct conf_type least_conn_type = { "", 0, CONF_MULTI, 0, 0, parse_least_conn };
 static const struct conf_type random_type = { "[two [least_conn]]", 0, CONF_MULTI, 0, 2, parse_random };
 
 static const struct directive rows[] = {
-    D_DO(&hash_type, "hash", IN_UPSTREAM, NULL, NULL, "Requests with the same key go to the same server; consistent: a server more or less moves few keys."),
+    D_DO(&hash_type, "hash", IN_UPSTREAM, NULL, NULL, "Requests with the same key go to the same server; consistent: a server more or less moves few keys; bounded: none gets more than so many times its fair part of the requests in hand."),
     D_DO(&ip_hash_type, "ip_hash", IN_UPSTREAM, NULL, NULL, "Requests of one client address go to the same server; of IPv4 its first three bytes count."),
     D_DO(&least_conn_type, "least_conn", IN_UPSTREAM, NULL, NULL, "The server with the fewest requests for its weight is chosen, counted over all workers."),
     D_DO(&random_type, "random", IN_UPSTREAM, NULL, NULL, "A server is chosen by chance; two: of two such, the one with fewer requests for its weight."),

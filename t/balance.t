@@ -83,7 +83,12 @@ sub said {
     is($weir, $nginx, "as nginx: $inner: $weir");
 }
 said("server 127.0.0.1:1; $_") for 'hash $uri; ip_hash;', 'keepalive 5; least_conn;', 'least_conn; least_conn;', 'random; hash $uri consistent;',
-    'random three;', 'random two x;', 'random two least_conn x;', 'random two;', 'hash $uri foo;', 'hash;', 'hash $uri consistent x;',
+    'random three;', 'random two x;', 'random two least_conn x;', 'random two;', 'hash $uri foo;', 'hash;',
     'ip_hash; server 127.0.0.1:2 backup;', 'server 127.0.0.1:2 backup; ip_hash;', 'hash $uri; server 127.0.0.1:2 backup;', 'random; server 127.0.0.1:2 backup;',
     'least_conn; server 127.0.0.1:2 backup;', 'ip_hash x;', 'zone a 64k; zone b 64k;', 'least_conn; keepalive 5;';
+for (['hash $uri consistent bounded=1.25', 1], ['hash $uri consistent bounded=1', 0], ['hash $uri consistent bounded=x', 0], ['hash $uri consistent x', 0], ['hash $uri bounded=2', 0]) {
+    my $w = Weir->new(conf => "events { }\nhttp { upstream u { server 127.0.0.1:1; $_->[0]; } server { listen 127.0.0.1:%%PORT_0%%; } }\n")->expect_log(qr/\[emerg\]/, 'it is refused');
+    my ($code, $out) = $w->t_binary('-t');
+    $_->[1] ? is($code, 0, $_->[0]) : like($out, qr/invalid parameter "/, "refused: $_->[0]");
+}
 done_testing;

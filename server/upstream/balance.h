@@ -48,7 +48,8 @@ void balance_set(struct conf *cf, struct group *g, const struct balance *b, void
 /* The same for those with a configuration of their own. key: may have variables. */
 conf_result balance_ip_hash_set(struct conf *cf, struct group *g);
 conf_result balance_hash_set(struct conf *cf, struct group *g, struct text key);
-conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key);       /* "consistent" */
+/* "consistent". bound: no peer gets more than this times its fair part of the requests in hand; 0: no bound. */
+conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key, double bound);
 conf_result balance_random_set(struct conf *cf, struct group *g, bool two);
 
 /* ---- while it serves ---- */

@@ -3,13 +3,14 @@
  * nginx and Perl's Cache::Memcached::Fast give it: crc32(host, NUL, port, the point before, 4 bytes, little-endian). A key
  * belongs to the first point not below its own CRC. When that point's server may not be asked the next point is looked at,
  * 20 times; then it goes by turns.
+ * Bounded: a server that has its part of all requests in hand, times the bound, is passed by as if it could not be asked.
  */
 #include "upstream/balance.h"
 #include "base/table.h"
 #include "eval/template.h"
 #include <zlib.h>
 
-enum { TRIES = 20, POINTS = 160, POINTS_MAX = 1 << 27, INDEX_BITS_MAX = 16 };
+enum { TRIES = 20, TRIES_BOUNDED = 256, POINTS = 160, POINTS_MAX = 1 << 27, INDEX_BITS_MAX = 16, LOOK_OVER = 64 };
 
 /* Peers in one stretch that one server line, or lines of the same text, named. */
 struct run { uint32_t from, to; struct run *next; };
@@ -20,15 +21,19 @@ struct ring {
     unsigned         bits;           /* of a hash, the upper ones: an index of starts */
     uint32_t        *starts;         /* the first point whose hash has these bits or more; one more at the end */
     struct run      *runs;
+    double           bound;          /* 0: none */
+    double           fair;           /* requests in hand for one of weight, as this worker saw it last, the coming one counted */
+    uint32_t         fresh;          /* so many picks until it looks again */
 };
 struct spot { uint32_t at; };
 
-conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key)
+conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key, double bound)
 {
     conf_result why;
     struct ring *c = pool_new(cf->pool, struct ring);
     c->key = template_compile_kind(cf, g->kind, key, &why);
     if (!c->key) return why;
+    c->bound = bound;
     balance_set(cf, g, &balance_ring, c);
     return NULL;
 }
@@ -151,22 +156,51 @@ static uint32_t find_point(const struct ring *c, uint32_t hash)
     return low;
 }
 
+/* A group of many is not looked over for each request: that would cost more than it is worth. */
+static void look_over(struct pick *p, struct ring *c)
+{
+    uint64_t requests = 1, weight = 0;
+    for (uint32_t i = 0; i < p->group->primary; i++) {
+        const struct peer *peer = &p->group->peers[i];
+        requests += atomic_load_explicit(&peer->state->inflight, memory_order_relaxed);
+        if (pick_may(p, peer)) weight += peer->weight;
+    }
+    c->fair = weight ? (double) requests / (double) weight : 0;
+    c->fresh = p->group->primary / LOOK_OVER;
+}
+
+static bool is_loaded(const struct ring *c, const struct peer *peer)
+{
+    return atomic_load_explicit(&peer->state->inflight, memory_order_relaxed) >= c->bound * c->fair * peer->weight;
+}
+
 static void begin(struct pick *p)
 {
-    const struct ring *c = p->group->balance_conf;
+    struct ring *c = p->group->balance_conf;
     struct text key = p->eval && c->count ? template_render(c->key, p->eval) : T("");
     if (!key.n) return;
+    if (c->bound > 0 && (!c->fresh || !--c->fresh)) look_over(p, c);
     struct spot *s = p->data = pool_new(p->pool, struct spot);
     s->at = find_point(c, (uint32_t) crc32_z(0, (const Bytef *) key.p, key.n));
 }
 
+static struct peer *take_light(struct pick *p, const struct ring *c, const struct run *run)
+{
+    for (uint32_t i = run->from; i < run->to; i++) {
+        struct peer *peer = &p->group->peers[i];
+        if (!is_loaded(c, peer) && pick_take(p, peer)) return peer;
+    }
+    return NULL;
+}
+
 /* Several peers of one name take turns. */
-static struct peer *take_of(struct pick *p, const struct run *run)
+static struct peer *take_of(struct pick *p, const struct ring *c, const struct run *run)
 {
     struct peer *found = NULL;
     for (; run && !found; run = run->next) {
         struct peer *one = &p->group->peers[run->from];
-        if (run->to - run->from > 1) found = round_robin_next(p, run->from, run->to);
+        if (c->bound > 0) found = take_light(p, c, run);
+        else if (run->to - run->from > 1) found = round_robin_next(p, run->from, run->to);
         else if (pick_take(p, one)) found = one;
     }
     return found;
@@ -176,8 +210,9 @@ static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
 {
     const struct ring *c = p->group->balance_conf;
     struct spot *s = p->data;
-    while (s && !p->backups && p->looks <= TRIES) {
-        struct peer *peer = take_of(p, &c->runs[(uint32_t) c->points[s->at % c->count]]);
+    uint32_t most = c->bound > 0 ? TRIES_BOUNDED : TRIES;      /* one key may fill many a server */
+    while (s && !p->backups && p->looks <= most) {
+        struct peer *peer = take_of(p, c, &c->runs[(uint32_t) c->points[s->at % c->count]]);
         if (peer) return peer;
         s->at++;
         p->looks++;

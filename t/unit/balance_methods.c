@@ -30,8 +30,8 @@ static const struct variable variables[] = {
     { .name = NULL },
 };
 
-enum method { LEAST_CONN, IP_HASH, HASH, RING, RANDOM, RANDOM_TWO, METHODS };
-static const char *const names[] = { "least_conn", "ip_hash", "hash", "hash consistent", "random", "random two" };
+enum method { LEAST_CONN, IP_HASH, HASH, RING, RANDOM, RANDOM_TWO, BOUNDED, METHODS };
+static const char *const names[] = { "least_conn", "ip_hash", "hash", "hash consistent", "random", "random two", "hash consistent bounded" };
 
 static void choose(struct conf *cf, struct group *g, enum method m)
 {
@@ -39,7 +39,7 @@ static void choose(struct conf *cf, struct group *g, enum method m)
     if (m == LEAST_CONN) balance_set(cf, g, &balance_least_conn, NULL);
     if (m == IP_HASH) why = balance_ip_hash_set(cf, g);
     if (m == HASH) why = balance_hash_set(cf, g, T("$k"));
-    if (m == RING) why = balance_ring_set(cf, g, T("$k"));
+    if (m == RING || m == BOUNDED) why = balance_ring_set(cf, g, T("$k"), m == BOUNDED ? 1.25 : 0);
     if (m == RANDOM || m == RANDOM_TWO) why = balance_random_set(cf, g, m == RANDOM_TWO);
     ok(!why, "%s", names[m]);
 }
@@ -237,6 +237,33 @@ static void test_random_two(void)
     ok(most - fewest <= 12, "two choices keep 5000 requests even: %u to %u", fewest, most);
 }
 
+/* One key alone, and many: nobody gets more than his part and a quarter, and only who would is passed by. */
+static void test_bounded(void)
+{
+    struct group *g = make_private(BOUNDED, "1 1 2 1 1 1 1");
+    unsigned over = 0, sum = 0, moved = 0;
+    for (unsigned n = 1; n <= 2000; n++) {
+        set_key(n <= 1000 ? 5 : n);
+        hold(g);
+        for (uint32_t i = 0; i < g->count; i++) over += load(g, i) > 1.25 * n * g->peers[i].weight / 8 + 1;
+    }
+    is_int(over, 0, "bounded");
+    for (unsigned i = 0; i < g->count; i++) sum += load(g, i);
+    is_int(sum, 2000, "all are held");
+    static char first[1000];
+    struct group *unbounded = make_private(RING, "1 1 2 1 1 1 1");
+    for (unsigned i = 0; i < sizeof first; i++) {
+        set_key(i);
+        first[i] = once(unbounded, PEER_WELL);
+    }
+    g = make_private(BOUNDED, "1 1 2 1 1 1 1");
+    for (unsigned i = 0; i < sizeof first; i++) {
+        set_key(i);
+        moved += once(g, PEER_WELL) != first[i];
+    }
+    is_int(moved, 0, "bounded, at rest: as without a bound");
+}
+
 /* What one process with many requests in hand, after many that came and went, leaves held. */
 static void child(struct group *g, unsigned most, int ready, int hold_now, int end_now)
 {
@@ -355,6 +382,7 @@ int main(void)
     test_shares();
     test_least_conn();
     test_random_two();
+    test_bounded();
     for (enum method m = LEAST_CONN; m < METHODS; m++) test_rules(m);
     for (enum method m = IP_HASH; m < RANDOM_TWO; m++) test_spread(m);
     for (enum method m = IP_HASH; m < RANDOM; m++) test_faithful(m);
