@@ -10,7 +10,10 @@ http {
     sendfile_max_chunk 100k;
     keepalive_timeout 0;
     lingering_timeout 60s;
-    server { listen 127.0.0.1:%%PORT_0%%; location = /active { stub_status; lingering_close off; } }
+    server { listen 127.0.0.1:%%PORT_0%%; location = /active { stub_status; lingering_close off; }
+        location = /waits0 { proxy_pass http://%%BACKEND%%; }
+        location = /waits1 { proxy_pass http://%%BACKEND%%; proxy_ignore_client_abort on; }
+    }
     server { listen 127.0.0.1:%%PORT_1%%; send_timeout 300ms; }
     server { listen 127.0.0.1:%%PORT_2%%; send_timeout 300ms; sendfile off; reset_timedout_connection on; }
     server { listen 127.0.0.1:%%PORT_3%%; lingering_close off; }
@@ -18,10 +21,11 @@ http {
     server { listen 127.0.0.1:%%PORT_5%%; lingering_close on; client_max_body_size 5; }
 }
 EOC
+my $late = Weir::Backend->new(sub { Time::HiRes::sleep(0.3); return 'late' });      # after the client's end was seen
 my $big = join '', map { pack 'N', $_ } 1 .. 1_500_000;
 my $request = "GET /big HTTP/1.1\r\nHost: h\r\n\r\n";
 for my $binary (undef, $Weir::nginx) {
-    my $w = Weir->new(conf => $conf, files => { 'html/big' => $big, 'html/a' => "A\n" }, $binary ? (binary => $binary) : ())->start;
+    my $w = Weir->new(conf => $conf, vars => { BACKEND => $late->addr }, files => { 'html/big' => $big, 'html/a' => "A\n" }, $binary ? (binary => $binary) : ())->start;
     my $name = $w->name;
     my $active = sub { $w->get('/active')->body =~ /Active connections: (\d+)/ ? $1 - 1 : -1 };
 
@@ -39,6 +43,19 @@ for my $binary (undef, $Weir::nginx) {
         $c->send($request);
         my ($head, $body) = split /\r\n\r\n/, $c->rest, 2;
         ok($body eq $big, "$name: a whole file in pieces of sendfile_max_chunk, by sendfile or without");
+    }
+    {
+        my $c = $w->connect(port => 0, rcvbuf => 65536);
+        $c->send($request);
+        my $head = $c->line;
+        $c->finish;         # has said all, and goes on reading
+        ok($c->rest =~ /\r\n\r\n(.*)$/s && $1 eq $big, "$name: a client that said all in the middle of a response has the whole of it") unless $binary;      # nginx cuts it off
+        for my $i (0, 1) {
+            $c = $w->connect(port => 0);
+            $c->send("GET /waits$i HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            $c->finish;
+            is($c->rest =~ /late$/ ? 1 : 0, $i, "$name: proxy_ignore_client_abort " . ($i ? 'on: one that said all has the answer' : 'off: such a client is gone'));
+        }
     }
     ok(wait_for(sub { $active->() == 0 }), "$name: all are closed");
 

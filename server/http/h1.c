@@ -258,6 +258,8 @@ static bool take_proxied(struct h1 *h)
     return true;
 }
 
+static void notice(struct h1 *h);
+
 /* Heads, until one is complete or no more has come. */
 static void take(struct h1 *h)
 {
@@ -269,7 +271,10 @@ static void take(struct h1 *h)
         }
         h->starved = false;
         enum h1_took t = h1_head_take(h);
-        if (t != H1_TOOK_MORE) return;
+        if (t != H1_TOOK_MORE) {
+            if (unlikely(h->conn->hangup) && h->state == H1_SERVING && h->r) notice(h);      /* it came with the request */
+            return;
+        }
         h->starved = true;
     }
     if (h->state == H1_OVER) return;
@@ -282,6 +287,21 @@ static void take(struct h1 *h)
     if (h->state == H1_HEAD) h->starved = true;
 }
 
+/* The client said all that it will: it may still be reading, or be gone, which sending will show. Who waits for an upstream
+ * server, or for anything else before the response, waits for it in vain; a response of our own is sent to its end. */
+static bool goes_on(const struct h1 *h)
+{
+    const struct exchange_ops *x = h->r->exchange ? h->r->exchange_ops : NULL;
+    return x ? x->client_left && x->client_left(h->r) : h->r->out.head_sent;
+}
+
+static void give_up(struct h1 *h)
+{
+    log_at(h->r->log, L_INFO, h->r->about, 0, "client prematurely closed connection");
+    if (!h->r->out.head_sent) h->r->out.status = 499;
+    h1_abandon(h, "client closed", false);
+}
+
 /* Something came while a request is served: its body, the next request, or the client's end. */
 static void notice(struct h1 *h)
 {
@@ -290,16 +310,7 @@ static void notice(struct h1 *h)
         h1_body_read(h);
         return;
     }
-    if (!h->conn->hangup || h->gone) return;
-    const struct exchange_ops *x = h->r->exchange ? h->r->exchange_ops : NULL;
-    if (x && x->client_left && x->client_left(h->r)) {
-        h->gone = true;
-        chain_clear(&h->out);
-        return;
-    }
-    log_at(h->r->log, L_INFO, h->r->about, 0, "client prematurely closed connection");
-    if (!h->r->out.head_sent) h->r->out.status = 499;
-    h1_abandon(h, "client closed", false);
+    if (h->conn->hangup && !h->gone && !goes_on(h)) give_up(h);
 }
 
 static void drop_rest(struct h1 *h)

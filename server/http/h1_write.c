@@ -257,7 +257,9 @@ bool h1_write_flush(struct h1 *h)
             c->about.doing = "sending response to client";
             log_at(c->log, c->error == ECONNRESET || c->error == EPIPE ? L_INFO : L_ERR, &c->about, c->error, "send() failed");
             c->about.doing = NULL;
-            h1_abandon(h, "client closed", false);
+            h->gone = h->r->exchange && h->r->exchange_ops->client_left && h->r->exchange_ops->client_left(h->r) && !h->final;
+            if (h->gone) chain_clear(&h->out);
+            else h1_abandon(h, "client closed", false);
             return false;
         }
         if (d.how == IO_AGAIN) {

@@ -93,8 +93,8 @@ struct exchange_ops {
     void (*end)(struct request *r);                          /* from request_close (and before an internal redirect away): lets go of the upstream.
                                                                 r->exchange stays readable for the log. Twice is fine. */
     void (*describe)(struct request *r, struct build *b);    /* for log lines, between request and host: ', upstream: "http://…"' */
-    bool (*client_left)(struct request *r);                  /* the client closed. True: the exchange goes on without it (proxy_ignore_client_abort):
-                                                                the request stays, what is given to its response is dropped. False: close it (499) */
+    bool (*client_left)(struct request *r);                  /* the client closed. True: the exchange goes on (proxy_ignore_client_abort): the request
+                                                                stays, what the client does not take of its response is dropped. False: close it (499) */
 };
 
 struct request {
