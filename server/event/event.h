@@ -102,7 +102,7 @@ struct conn {
     struct addr            local;        /* AF_UNSPEC until conn_local asks the kernel */
     struct listener       *listener;     /* it came by, or NULL */
     uint64_t               started_ms;   /* monotonic */
-    uint64_t               sent, received;   /* bytes on the wire, as the ops count them */
+    uint64_t               sent, received;   /* bytes, as the ops count them: the owner's, over TLS since the handshake */
     struct conn           *prev, *next;  /* private: the list of its place, most recent first */
     int                    error;        /* errno of the last IO_ERROR */
     unsigned               readable : 1, /* reading may find something: cleared by a short read or EAGAIN */

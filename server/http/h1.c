@@ -2,11 +2,13 @@
 #include "http/h1_conn.h"
 #include "base/cell.h"
 #include "os/metrics.h"
+#include "process/cycle.h"
 #include <errno.h>
 
 /* state → states that may follow */
 static const uint8_t legal[] = {
-    [H1_IDLE]    = 1 << H1_HEAD | 1 << H1_OVER,
+    [H1_IDLE]    = 1 << H1_HEAD | 1 << H1_SECURING | 1 << H1_OVER,
+    [H1_SECURING] = 1 << H1_IDLE | 1 << H1_OVER,
     [H1_HEAD]    = 1 << H1_SERVING | 1 << H1_OVER,
     [H1_SERVING] = 1 << H1_IDLE | 1 << H1_LINGER | 1 << H1_TUNNEL | 1 << H1_OVER,
     [H1_LINGER]  = 1 << H1_OVER,
@@ -29,7 +31,7 @@ void h1_set_state(struct h1 *h, enum h1_state s)
 
 static struct http_core_conf *core_of(const struct h1 *h)
 {
-    return h->r ? http_core(h->r) : conf_values(h->at->fallback->block, &http_core_module);
+    return h->r ? http_core(h->r) : conf_values(h->vhost->block, &http_core_module);
 }
 
 /* ---- the end ---- */
@@ -58,11 +60,10 @@ static void end(struct h1 *h)
 
 /* ---- after a request ---- */
 
-static void take(struct h1 *h);
 
-static void wait_for_request(struct h1 *h)
+void h1_wait(struct h1 *h)
 {
-    const struct http_core_conf *core = conf_values(h->at->fallback->block, &http_core_module);
+    const struct http_core_conf *core = conf_values(h->vhost->block, &http_core_module);
     uint64_t ms = h->requests ? h->keep_ms : core->client_header_timeout.ms;
     chunk_drop(&h->in);
     h->from = h->to = 0;
@@ -106,9 +107,9 @@ static void ended(struct request *r, const char *why)
         h->keep_min_ms = (uint32_t) min_of(core->keepalive_min_timeout.ms, (uint64_t) UINT32_MAX);
         h->keep_ms = (uint32_t) min_of(core->keepalive_timeout.ms, (uint64_t) UINT32_MAX);
         h1_set_state(h, H1_IDLE);
-        h->conn->log = h->at->fallback->self->log;
+        h->conn->log = h->vhost->self->log;
         if (core->tcp_nodelay.on) conn_set_nodelay(h->conn, true);
-        if (h->from == h->to && !h->conn->readable) wait_for_request(h);
+        if (h->from == h->to && !h->conn->readable) h1_wait(h);
         return;
     }
     if (h->state == H1_SERVING && !h->broken && wants_linger(h, core)) linger(h, core);
@@ -147,7 +148,7 @@ static void run_task(struct task *t)
     if (h->body_failed) h1_body_answer(h);
     while (h->done && n++ < REQUESTS_A_TURN) {
         finish(h);
-        if (h->state == H1_IDLE && (h->from < h->to || h->conn->readable)) take(h);
+        if (h->state == H1_IDLE && (h->from < h->to || h->conn->readable)) h1_take(h);
         if (h->state == H1_OVER) return;
     }
     h->in_task = false;
@@ -211,7 +212,8 @@ static void say_closed_keepalive(struct conn *c, int err)
 static void lost(struct h1 *h, struct io_done d)
 {
     struct conn *c = h->conn;
-    if (d.how == IO_ERROR && c->error != ECONNRESET) log_at(c->log, L_ERR, &c->about, c->error, "recv() failed");
+    if (d.how == IO_ERROR && c->error == EPROTO && tls_is_on(c)) /* TLS has said why */;
+    else if (d.how == IO_ERROR && c->error != ECONNRESET) log_at(c->log, L_ERR, &c->about, c->error, "recv() failed");
     else if (h->state == H1_IDLE && h->requests) say_closed_keepalive(c, d.how == IO_ERROR ? c->error : 0);
     else if (h->state == H1_IDLE) log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client closed connection");
     else log_at(c->log, L_INFO, &c->about, d.how == IO_ERROR ? c->error : 0, "client prematurely closed connection");
@@ -261,10 +263,14 @@ static bool take_proxied(struct h1 *h)
 static void notice(struct h1 *h);
 
 /* Heads, until one is complete or no more has come. */
-static void take(struct h1 *h)
+void h1_take(struct h1 *h)
 {
     conn_set_idle(h->conn, false);
     if (unlikely(!h->proxied) && !take_proxied(h)) return;
+    if (unlikely(!h->secured)) {
+        h1_tls_begin(h);
+        return;
+    }
     while (h->state == H1_IDLE || h->state == H1_HEAD) {
         if (h->from == h->to || h->starved) {
             if (!h1_fill(h)) break;
@@ -279,7 +285,7 @@ static void take(struct h1 *h)
     }
     if (h->state == H1_OVER) return;
     h->starved = false;
-    if (h->state == H1_IDLE) wait_for_request(h);
+    if (h->state == H1_IDLE) h1_wait(h);
     if (h->state == H1_HEAD && !h->timed) {
         h->timed = true;
         timer_set(&h->conn->timer, core_of(h)->client_header_timeout.ms);
@@ -336,7 +342,7 @@ static void drop_rest(struct h1 *h)
 
 static void read_more(struct h1 *h)
 {
-    if (h->state == H1_IDLE || h->state == H1_HEAD) take(h);
+    if (h->state == H1_IDLE || h->state == H1_HEAD) h1_take(h);
     else if (h->state == H1_SERVING) notice(h);
     else if (h->state == H1_LINGER) drop_rest(h);
 }
@@ -368,6 +374,15 @@ static void cut(struct h1 *h)
     h1_abandon(h, "cut off", false);
 }
 
+/* A graceful end does not break handshakes off; want of room does. */
+static bool keeps_securing(struct h1 *h)
+{
+    if (!h->conn->timedout || !process_quitting) return false;
+    h->conn->timedout = 0;
+    timer_set(&h->conn->timer, core_of(h)->client_header_timeout.ms);
+    return true;
+}
+
 static void timed_out(struct h1 *h)
 {
     bool reset = core_of(h)->reset_timedout_connection.on;
@@ -376,6 +391,11 @@ static void timed_out(struct h1 *h)
         if (is_promised(h)) return;
         if (!h->requests && !h->conn->timedout) say_timeout(h);
         h1_abandon(h, "idle", reset && !h->requests);
+        break;
+    case H1_SECURING:
+        if (keeps_securing(h)) return;
+        if (!h->conn->timedout) say_timeout(h);
+        h1_abandon(h, "timeout", reset);
         break;
     case H1_HEAD:
         say_timeout(h);
@@ -468,13 +488,15 @@ void h1_accepted(struct conn *c)
     c->owner = h;
     c->ready = ready;
     h->at = vhost_addr_of(c);
+    h->vhost = h->at->fallback;
     h->task.run = run_task;
     h->write_timer.fire = write_timed_out;
     h->proxied = !h->at->proxy_protocol;
-    c->log = h->at->fallback->self->log;
+    h->secured = !h->at->tls;
+    c->log = h->vhost->self->log;
     c->about.describe = describe;
     c->about.arg = h;
     h->size = CHUNK_SMALL;
-    wait_for_request(h);
-    if (c->readable) take(h);
+    h1_wait(h);
+    if (c->readable) h1_take(h);
 }

@@ -15,6 +15,7 @@
 
 enum h1_state {
     H1_IDLE,        /* between requests: no buffer, no request */
+    H1_SECURING,    /* the TLS handshake: the connection is its own */
     H1_HEAD,        /* part of a head was read */
     H1_SERVING,     /* a request is served */
     H1_LINGER,      /* all was said; what the client still sends is dropped */
@@ -60,10 +61,13 @@ struct h1 {
                         gone : 1,      /* the client left, and the request goes on without it */
                         body_failed : 1, /* the body that streams is broken: the task answers */
                         linger : 1,    /* the client may be sending still */
-                        proxied : 1;   /* the PROXY header was read, or none is expected */
+                        proxied : 1,   /* the PROXY header was read, or none is expected */
+                        secured : 1,   /* the TLS handshake was made, or none is expected */
+                        plain : 1;     /* no TLS came where it was expected */
     struct conn        *conn;
     struct request     *r;
     struct vhost_addr  *at;
+    struct vhost       *vhost;         /* until a request says otherwise: the default, or the one that TLS was asked for */
     struct chunk       *in;            /* read buffer; NULL when nothing is read */
     uint32_t            from, to;      /* its bytes that are not done with */
     uint32_t            requests;
@@ -90,6 +94,18 @@ bool h1_fill(struct h1 *h);
 void h1_abandon(struct h1 *h, const char *why, bool reset);
 /* The request is through: closed later in this turn. */
 void h1_finish(struct h1 *h, const char *why);
+
+/* Goes on reading after the handshake. */
+void h1_take(struct h1 *h);
+/* There is nothing to read: waits. */
+void h1_wait(struct h1 *h);
+
+/* h1_tls.c: what was read already is the beginning of a handshake. */
+void h1_tls_begin(struct h1 *h);
+/* Would a request for v escape the verification that v asks of its clients (RFC 9110 15.5.20)? Logged. */
+bool h1_tls_misdirected(struct h1 *h, const struct vhost *v);
+/* Has the client shown what v asks for? 0, or the status of the refusal, which was logged. */
+int  h1_tls_check(struct h1 *h, const struct vhost *v);
 
 /* h1_head.c: takes what was read. True: a request is complete, and was given to request_run. */
 enum h1_took { H1_TOOK_MORE, H1_TOOK_HEAD, H1_TOOK_BAD };

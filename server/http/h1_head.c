@@ -21,7 +21,7 @@ static void keep_buffer(struct h1 *h)
 static void start(struct h1 *h)
 {
     struct conn *c = h->conn;
-    struct request *r = h->r = request_open(c, &h1_protocol, h, h->at->fallback);
+    struct request *r = h->r = request_open(c, &h1_protocol, h, h->vhost);
     const struct http_core_conf *core = http_core(r);
     h1_set_state(h, H1_HEAD);
     metrics_add(METRIC_REQUESTS, 1);
@@ -217,7 +217,10 @@ static enum h1_took take_head(struct h1 *h)
         return refuse(h, 400);
     }
     struct vhost *v = vhost_find(h->at, r->host, &r->eval);
+    if (h->at->tls && h1_tls_misdirected(h, v)) return refuse(h, 421);
     if (v != r->vhost) request_set_vhost(r, v);
+    int refused = h->at->tls ? h1_tls_check(h, v) : 0;
+    if (unlikely(refused)) return refuse(h, refused);
     if (r->method == METHOD_CONNECT || r->method == METHOD_TRACE) {
         request_log(r, L_INFO, 0, "client sent %.*s method", TEXT_ARG(r->method_name));
         return refuse(h, 405);

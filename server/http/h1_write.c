@@ -255,7 +255,7 @@ bool h1_write_flush(struct h1 *h)
         struct io_done d = conn_send(c, &h->out, most);
         if (d.how == IO_ERROR) {
             c->about.doing = "sending response to client";
-            log_at(c->log, c->error == ECONNRESET || c->error == EPIPE ? L_INFO : L_ERR, &c->about, c->error, "send() failed");
+            if (c->error != EPROTO || !tls_is_on(c)) log_at(c->log, c->error == ECONNRESET || c->error == EPIPE ? L_INFO : L_ERR, &c->about, c->error, "send() failed");
             c->about.doing = NULL;
             h->gone = h->r->exchange && h->r->exchange_ops->client_left && h->r->exchange_ops->client_left(h->r) && !h->final;
             if (h->gone) chain_clear(&h->out);

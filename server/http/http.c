@@ -95,7 +95,7 @@ static conf_result read_limit_except(struct conf *cf, const struct directive *d,
 static const struct conf_type block = { "{ ... }", 0, CONF_BLOCK, 0, 0, read_http };
 static const struct conf_type server = { "{ ... }", 0, CONF_BLOCK | CONF_MULTI, 0, 0, read_server };
 static const struct conf_type location = { "[ = | ~ | ~* | ^~ ] uri { ... } | @name { ... }", 0, CONF_BLOCK | CONF_MULTI, 1, 2, read_location };
-static const struct conf_type listen_type = { "address[:port] | port | unix:path [default_server] [proxy_protocol] [backlog=number] [rcvbuf=size] [sndbuf=size] [fastopen=number] [deferred] [bind] [ipv6only=on|off] [reuseport] [multipath] [so_keepalive=on|off|[keepidle]:[keepintvl]:[keepcnt]]", 0, CONF_MULTI, 1, UINT32_MAX, read_listen };
+static const struct conf_type listen_type = { "address[:port] | port | unix:path [default_server] [ssl] [proxy_protocol] [backlog=number] [rcvbuf=size] [sndbuf=size] [fastopen=number] [deferred] [bind] [ipv6only=on|off] [reuseport] [multipath] [so_keepalive=on|off|[keepidle]:[keepintvl]:[keepcnt]]", 0, CONF_MULTI, 1, UINT32_MAX, read_listen };
 static const struct conf_type server_name = { "name ...", 0, CONF_MULTI, 1, UINT32_MAX, read_server_name };
 static const struct conf_type internal = { "", 0, 0, 0, 0, read_internal };
 static const struct conf_type limit_except = { "method ... { ... }", 0, CONF_BLOCK, 1, UINT32_MAX, read_limit_except };

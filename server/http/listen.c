@@ -6,7 +6,7 @@
 static const struct listen_options usual = { .backlog = 511, .fastopen = -1, .ipv6only = 1, .keepalive = -1 };
 
 /* What one directive says. */
-struct said { struct listen_options options; bool default_server, proxy_protocol; struct text address; };
+struct said { struct listen_options options; bool default_server, proxy_protocol, tls; struct text address; };
 
 /* ---- parameters ---- */
 
@@ -71,7 +71,7 @@ static conf_result read_reuseport(struct conf *cf, struct said *s, struct text v
 static conf_result read_multipath(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->options.multipath = true; return NULL; }
 static conf_result read_default(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->default_server = true; return NULL; }
 static conf_result read_proxy(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->proxy_protocol = true; return NULL; }
-static conf_result refuse_tls(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"ssl\" parameter needs TLS, which this weir does not have yet"); }
+static conf_result read_tls(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->tls = true; return NULL; }
 static conf_result refuse_http2(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"http2\" parameter needs HTTP/2, which this weir does not have yet"); }
 static conf_result refuse_quic(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"quic\" parameter needs HTTP/3, which weir does not have"); }
 static conf_result refuse_setfib(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"setfib\" parameter is for FreeBSD, Linux has no such thing"); }
@@ -87,7 +87,7 @@ static const struct parameter {
     { "bind", true, read_bind }, { "deferred", true, read_deferred }, { "reuseport", true, read_reuseport }, { "multipath", true, read_multipath },
     { "backlog=", true, read_backlog }, { "rcvbuf=", true, read_rcvbuf }, { "sndbuf=", true, read_sndbuf }, { "fastopen=", true, read_fastopen },
     { "ipv6only=", true, read_ipv6only }, { "so_keepalive=", true, read_so_keepalive },
-    { "ssl", false, refuse_tls }, { "http2", false, refuse_http2 }, { "quic", false, refuse_quic },
+    { "ssl", false, read_tls }, { "http2", false, refuse_http2 }, { "quic", false, refuse_quic },
     { "setfib=", false, refuse_setfib }, { "accept_filter=", false, refuse_filter },
 };
 
@@ -149,6 +149,7 @@ static conf_result add_server(struct conf *cf, struct http *h, struct vhost *v, 
     }
     if (!l->at.fallback) l->at.fallback = v;
     l->at.proxy_protocol |= s->proxy_protocol;
+    l->at.tls |= s->tls;
     if (l->server_count == l->server_cap) l->servers = pool_grow(cf->scratch, l->servers, l->server_count, &l->server_cap, sizeof *l->servers);
     l->servers[l->server_count++] = v;
     v->listens = true;

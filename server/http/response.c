@@ -70,13 +70,14 @@ static void make_absolute(struct request *r)
     struct response *o = &r->out;
     if (!o->location.n || o->location.p[0] != '/' || !core->absolute_redirect.on) return;
     const struct addr *local = conn_local(r->conn);
+    bool tls = r->conn->ops != &conn_plain;
     unsigned port = local->family == AF_UNIX || !core->port_in_redirect.on ? 0 : addr_port(local);
     struct text host = core->server_name_in_redirect.on ? r->vhost->name : r->host;
     if (!host.n && !core->server_name_in_redirect.on) host = addr_text(r->pool, local, true);
     struct build b = build_in_pool(r->pool, host.n + o->location.n + 24, 0);
-    build_lit(&b, "http://");
+    build_text(&b, tls ? T("https://") : T("http://"));
     build_text(&b, host);
-    if (port && port != 80) {
+    if (port && port != (tls ? 443 : 80)) {
         build_char(&b, ':');
         build_u64(&b, port);
     }

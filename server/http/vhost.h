@@ -5,6 +5,7 @@
 #include "eval/match.h"
 #include "event/event.h"
 #include "http/location.h"
+#include "tls/tls.h"
 
 #define VHOST_MAGIC 0x56485354u
 
@@ -24,6 +25,9 @@ struct vhost {
     struct text        name;             /* $server_name: the first server_name, without its "." ; empty: none */
     struct vhost_name *names;            /* all, while reading */
     size_t             name_count, name_cap;
+    struct tls_context *tls;             /* what it agrees to over TLS; NULL: it has no certificate. Both are set by who reads ssl_… */
+    enum tls_verify    verify;           /* of its clients */
+    bool               rejects;          /* ssl_reject_handshake */
 };
 
 /* One address of listen directives, with the servers that stand there. */
@@ -32,7 +36,7 @@ struct vhost_addr {
     struct vhost      *fallback;         /* default_server, or the first */
     struct names      *names;            /* NULL: fallback takes all */
     struct vhost      *nameless;         /* for requests without a host */
-    bool               proxy_protocol;
+    bool               proxy_protocol, tls;
 };
 
 /* The owner of a listener: the addresses that its socket serves. More than one when specific addresses stand beside

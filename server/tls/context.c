@@ -107,7 +107,7 @@ static int accept_any(int good, X509_STORE_CTX *store)
 static bool set_verify(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log)
 {
     if (s->verify != TLS_VERIFY_OFF) SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, accept_any);
-    if (s->depth) SSL_CTX_set_verify_depth(ctx, (int) s->depth);
+    if (s->depth || s->limit_depth) SSL_CTX_set_verify_depth(ctx, (int) s->depth);
     return tls_credential_trust(ctx, s, log);
 }
 

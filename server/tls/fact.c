@@ -52,6 +52,26 @@ bool tls_is_truncated(struct conn *c)
     return session_of(c)->eof;
 }
 
+long tls_peer_result(struct conn *c) { return SSL_get_verify_result(session_of(c)->ssl); }
+bool tls_peer_came(struct conn *c) { return SSL_get0_peer_certificate(session_of(c)->ssl) != NULL; }
+const char *tls_result_words(long result) { return X509_verify_cert_error_string(result); }
+
+bool tls_result_is_untrusted(long result)
+{
+    switch (result) {
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN: case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: case X509_V_ERR_CERT_UNTRUSTED: return true;
+    default: return false;
+    }
+}
+
+void tls_forget(struct conn *c)
+{
+    struct tls *t = session_of(c);
+    SSL_SESSION *session = SSL_get0_session(t->ssl);
+    if (session) SSL_CTX_remove_session(t->first->ctx, session);
+}
+
 const char *tls_peer_fault(struct conn *c)
 {
     SSL *ssl = session_of(c)->ssl;

@@ -22,7 +22,10 @@ static void explain_failure(struct conn *c, struct tls *t, int err)
 {
     enum log_level level = t->context->server ? L_INFO : L_ERR;
     int library = ERR_GET_LIB(ERR_peek_error());
-    if (t->error) tls_log(c->log, level, &c->about, t->error, "SSL_do_handshake() failed");
+    if (t->refused) {
+        ERR_clear_error();
+        log_at(c->log, level, &c->about, 0, "handshake rejected");
+    } else if (t->error) tls_log(c->log, level, &c->about, t->error, "SSL_do_handshake() failed");
     else if (t->eof || err == SSL_ERROR_ZERO_RETURN) tls_log(c->log, level, &c->about, 0, "peer closed connection in SSL handshake");
     else tls_log(c->log, library == ERR_LIB_SSL || level == L_ERR ? level : L_CRIT, &c->about, 0, "SSL_do_handshake() failed");
 }
@@ -73,6 +76,7 @@ static void finish(struct conn *c, struct tls *t)
     free(t->verify);
     t->verify = NULL;
     t->ready = true;
+    c->sent = c->received = 0;      /* from now on bytes of the owner count */
     tls_settle(c);
     give_back(c, t);
     t->done(c, TLS_READY, (struct text) { NULL, 0 });

@@ -48,6 +48,7 @@ static int hello(SSL *ssl, int *alert, void *arg)
     }
     struct tls_context *x = t->context->hooks->server_name(c, name);
     if (!x) {
+        t->refused = true;
         *alert = SSL_AD_UNRECOGNIZED_NAME;
         return SSL_CLIENT_HELLO_ERROR;
     }

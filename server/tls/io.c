@@ -49,7 +49,7 @@ static struct io_done not_read(struct conn *c, struct tls *t)
     }
 }
 
-static struct io_done recv_tls(struct conn *c, char *room, size_t size)
+static struct io_done read_records(struct conn *c, char *room, size_t size)
 {
     struct tls *t = session_of(c);
     struct io_done d = { IO_OK, 0 };
@@ -74,6 +74,15 @@ static struct io_done recv_tls(struct conn *c, char *room, size_t size)
     /* tickets that came along with bytes leave the read buffer behind, 16 kB on an idle connection */
     if (!t->context->server && !c->readable) SSL_free_buffers(t->ssl);
     if (tls_wire_flush(c, t) == IO_ERROR && d.how == IO_AGAIN) return failed(c, t, "SSL_read");
+    return d;
+}
+
+static struct io_done recv_tls(struct conn *c, char *room, size_t size)
+{
+    uint64_t received = c->received, sent = c->sent;
+    struct io_done d = read_records(c, room, size);
+    c->received = received + d.n;
+    c->sent = sent;
     return d;
 }
 
@@ -143,7 +152,7 @@ static enum io encrypt(struct conn *c, struct tls *t, const struct chain *out, s
 }
 
 /* While records are kept back, the last byte that they were made of stays in the owner's chain, so that it comes again. */
-static struct io_done send_tls(struct conn *c, const struct chain *out, size_t most)
+static struct io_done send_records(struct conn *c, const struct chain *out, size_t most)
 {
     struct tls *t = session_of(c);
     size_t n = 0;
@@ -168,10 +177,23 @@ static struct io_done send_tls(struct conn *c, const struct chain *out, size_t m
     return (struct io_done) { how == IO_OK ? made : how, n };
 }
 
+/* What is counted are the owner's bytes. */
+static struct io_done send_tls(struct conn *c, const struct chain *out, size_t most)
+{
+    uint64_t before = c->sent;
+    struct io_done d = send_records(c, out, most);
+    c->sent = before + d.n;
+    return d;
+}
+
 static void flush_tls(struct conn *c)
 {
     struct tls *t = session_of(c);
-    if (!t->ready || !t->unsent || tls_wire_flush(c, t) != IO_OK || t->held) return;
+    uint64_t before = c->sent;
+    if (!t->ready || !t->unsent) return;
+    enum io how = tls_wire_flush(c, t);
+    c->sent = before;
+    if (how != IO_OK || t->held) return;
     if (SSL_want_write(t->ssl)) conn_wake(c, CONN_READ);
 }
 
@@ -179,6 +201,7 @@ static void flush_tls(struct conn *c)
 
 static void say_goodbye(struct conn *c, struct tls *t)
 {
+    uint64_t sent = c->sent;
     if (t->closed || t->broken || !t->ready || t->unsent) return;
     t->closed = true;
     tls_wire_begin(c);
@@ -186,6 +209,7 @@ static void say_goodbye(struct conn *c, struct tls *t)
     SSL_shutdown(t->ssl);
     ERR_clear_error();
     tls_wire_flush(c, t);
+    c->sent = sent;
 }
 
 static void shutdown_tls(struct conn *c)

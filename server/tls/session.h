@@ -42,6 +42,7 @@ struct tls {
                         ready,                 /* the handshake is over */
                         held,                  /* the first byte of the owner's chain is in unsent already */
                         eof,                   /* the socket ended */
+                        refused,               /* by the server_name hook */
                         broken,                /* of no more use: nothing is said at the end */
                         closed;                /* close_notify was sent */
 };

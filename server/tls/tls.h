@@ -57,7 +57,8 @@ struct tls_settings {
     struct text               curves;           /* empty, "auto": the library's */
     struct text               dhparam;          /* file; empty: no DHE */
     enum tls_verify           verify;           /* clients: not OFF means on */
-    unsigned                  depth;            /* 0: the library's */
+    unsigned                  depth;            /* 0: the library's, unless limit_depth */
+    bool                      limit_depth;
     struct text               client_ca;        /* file: trusted, its names are sent to clients */
     struct text               trusted;          /* file: trusted */
     struct text               crl;              /* file */
@@ -114,6 +115,14 @@ const char *tls_protocol(struct conn *c);         /* "TLSv1.3" */
 const char *tls_cipher(struct conn *c);
 bool        tls_is_resumed(struct conn *c);
 bool        tls_is_truncated(struct conn *c);     /* IO_EOF came without close_notify (RFC 8446 6.1) */
+/* A good certificate of the peer, or none: 0; else OpenSSL's number of what is wrong. */
+long        tls_peer_result(struct conn *c);
+bool        tls_peer_came(struct conn *c);        /* it gave a certificate */
+/* Is result only that nobody whom we trust has signed? */
+bool        tls_result_is_untrusted(long result);
+const char *tls_result_words(long result);
+/* The session is not to be resumed. */
+void        tls_forget(struct conn *c);
 /* What is wrong with the peer's certificate: NULL when it is good; "NONE" when none was given. */
 const char *tls_peer_fault(struct conn *c);
 

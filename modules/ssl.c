@@ -1,0 +1,223 @@
+/*
+ * ssl: TLS to clients. The directives of a server become the context that its handshakes are made with (ssl_open.c);
+ * servers that say the same share one.
+ */
+#include "modules/ssl.h"
+#include "http/http.h"
+#include "http/listen.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <unistd.h>
+
+enum { ZONE_LEAST = 8 * 4096, PASSWORDS_MOST = 65536 };
+
+/* ---- types ---- */
+
+static void add(struct conf *cf, struct conf_texts *list, struct text t)
+{
+    if (list->n == list->cap) list->v = pool_grow(cf->pool, list->v, list->n, &list->cap, sizeof *list->v);
+    list->v[list->n++] = t;
+}
+
+/* Relative to the folder of the configuration. */
+static struct text file_of(struct conf *cf, struct text word)
+{
+    return text_starts(word, T("data:")) ? pool_text(cf->pool, word) : conf_full_path(cf, word, true);
+}
+
+static conf_result parse_file(struct conf *cf, const struct directive *d, void *field)
+{
+    (void) d;
+    *(struct text *) field = cf->words[1].n ? file_of(cf, cf->words[1]) : T("");
+    return NULL;
+}
+
+static conf_result parse_files(struct conf *cf, const struct directive *d, void *field)
+{
+    (void) d;
+    add(cf, field, file_of(cf, cf->words[1]));
+    return NULL;
+}
+
+static conf_result add_passwords(struct conf *cf, struct conf_texts *list, struct text rest, struct text file)
+{
+    struct text line;
+    while (text_split(&rest, '\n', &line)) {
+        if (line.n && line.p[line.n - 1] == '\r') line.n--;
+        if (!line.n) continue;
+        add(cf, list, pool_text(cf->pool, line));
+    }
+    return list->n ? NULL : conf_say(cf, "!no passwords in \"%.*s\"", TEXT_ARG(file));
+}
+
+static conf_result parse_passwords(struct conf *cf, const struct directive *d, void *field)
+{
+    char room[PASSWORDS_MOST];
+    struct text path = file_of(cf, cf->words[1]);
+    (void) d;
+    int fd = open(path.p, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, room, sizeof room);
+    int err = errno;
+    if (fd >= 0) close(fd);
+    if (n < 0) return conf_say(cf, "!open() \"%.*s\" failed (%d: %s)", TEXT_ARG(path), err, strerror(err));
+    conf_result why = n == sizeof room ? conf_say(cf, "!\"%.*s\" is too long", TEXT_ARG(path)) : add_passwords(cf, field, text_of(room, (size_t) n), path);
+    OPENSSL_cleanse(room, sizeof room);
+    return why;
+}
+
+static conf_result parse_command(struct conf *cf, const struct directive *d, void *field)
+{
+    struct ssl_commands *list = field;
+    (void) d;
+    if (list->n == list->cap) list->v = pool_grow(cf->pool, list->v, list->n, &list->cap, sizeof *list->v);
+    list->v[list->n++] = (struct tls_command) { pool_text(cf->pool, cf->words[1]), pool_text(cf->pool, cf->words[2]) };
+    return NULL;
+}
+
+/* ---- ssl_session_cache ---- */
+
+static conf_result bad_cache(struct conf *cf, struct text word) { return conf_say(cf, "!invalid session cache \"%.*s\"", TEXT_ARG(word)); }
+
+/* "shared:name:size" */
+static conf_result read_shared(struct conf *cf, struct text word, struct ssl_cache *cache)
+{
+    struct ssl_conf *top = conf_own_values(cf, cf->top, &ssl_module);
+    struct text rest = text_from(word, strlen("shared:"));
+    ssize_t colon = text_find_char(rest, ':');
+    uint64_t size;
+    if (colon <= 0 || !conf_read_bytes(text_from(rest, (size_t) colon + 1), &size)) return bad_cache(cf, word);
+    if (size < ZONE_LEAST) return conf_say(cf, "!session cache \"%.*s\" is too small", TEXT_ARG(word));
+    if (!top->zones) {
+        top->zones = pool_new(cf->pool, struct table);
+        table_init(top->zones, cf->pool, false);
+    }
+    struct text name = text_upto(rest, (size_t) colon);
+    struct ssl_zone *z = table_get(top->zones, name);
+    if (!z) {
+        z = pool_new(cf->pool, struct ssl_zone);
+        *z = (struct ssl_zone) { .name = pool_text(cf->pool, name), .size = size };
+        table_add(top->zones, z->name, z);
+    } else if (z->size != size) {
+        return conf_say(cf, "!the size %llu of shared memory zone \"%.*s\" conflicts with already declared size %llu", (unsigned long long) size, TEXT_ARG(name), (unsigned long long) z->size);
+    }
+    cache->how = TLS_CACHE_SHARED;
+    cache->zone = z;
+    return NULL;
+}
+
+/* Beside a shared cache one of the process's own would tell nothing new. */
+static conf_result read_cache(struct conf *cf, struct text word, struct ssl_cache *cache)
+{
+    uint64_t n = 0;
+    if (text_starts(word, T("shared:"))) return read_shared(cf, word, cache);
+    bool valued = text_starts(word, T("builtin:"));
+    if (text_eq(word, T("off"))) cache->how = TLS_CACHE_OFF;
+    else if (text_eq(word, T("none"))) cache->how = TLS_CACHE_NONE;
+    else if ((!valued && !text_eq(word, T("builtin"))) || (valued && !text_u64(text_from(word, strlen("builtin:")), &n))) return bad_cache(cf, word);
+    else if (!cache->zone) cache->how = TLS_CACHE_BUILTIN, cache->builtin = (size_t) n;
+    return NULL;
+}
+
+static conf_result parse_cache(struct conf *cf, const struct directive *d, void *field)
+{
+    conf_result why = NULL;
+    (void) d;
+    for (size_t i = 1; !why && i < cf->count; i++) why = read_cache(cf, cf->words[i], field);
+    return why;
+}
+
+/* ---- rows ---- */
+
+static const struct conf_type type_file = { .syntax = "file", .size = sizeof(struct text), .min = 1, .max = 1, .parse = parse_file };
+static const struct conf_type type_files = { .syntax = "file", .size = sizeof(struct conf_texts), .flags = CONF_MULTI, .min = 1, .max = 1, .parse = parse_files };
+static const struct conf_type type_passwords = { .syntax = "file", .size = sizeof(struct conf_texts), .min = 1, .max = 1, .parse = parse_passwords };
+static const struct conf_type type_commands = { .syntax = "name value", .size = sizeof(struct ssl_commands), .flags = CONF_MULTI, .min = 2, .max = 2, .parse = parse_command };
+static const struct conf_type type_cache = { .syntax = "off | none | [builtin[:size]] [shared:name:size]", .size = sizeof(struct ssl_cache), .min = 1, .max = 2, .parse = parse_cache };
+
+enum { HS = IN_HTTP | IN_SERVER, TLS_OBSOLETE = 1 << 8 };
+static const struct conf_choice protocols[] = {
+    { "SSLv2", TLS_OBSOLETE }, { "SSLv3", TLS_OBSOLETE << 1 }, { "TLSv1", TLS_V1 }, { "TLSv1.1", TLS_V1_1 }, { "TLSv1.2", TLS_V1_2 }, { "TLSv1.3", TLS_V1_3 }, { 0 },
+};
+static const struct conf_choice verifies[] = { { "off", TLS_VERIFY_OFF }, { "on", TLS_VERIFY_ON }, { "optional", TLS_VERIFY_OPTIONAL }, { "optional_no_ca", TLS_VERIFY_OPTIONAL_NO_CA }, { 0 } };
+
+typedef struct ssl_conf ssl;
+#define OWN(f, Ty, ty, nm, df, hp) D_TYPE(ssl, f, Ty, ty, nm, HS, df, hp)
+
+static const struct directive rows[] = {
+    OWN(certificates, struct conf_texts, &type_files, "ssl_certificate", NULL, "A file with the server's certificate and those between it and a root, or \"data:\" and these; once for each type of key."),
+    OWN(keys, struct conf_texts, &type_files, "ssl_certificate_key", NULL, "A file with the key of the certificate, or \"data:\" and the key; in the order of the certificates."),
+    OWN(passwords, struct conf_texts, &type_passwords, "ssl_password_file", NULL, "A file of passwords, one a line, that are tried in turn on encrypted keys."),
+    D_BITS(ssl, protocols, "ssl_protocols", HS, "TLSv1.2 TLSv1.3", protocols, "The versions of TLS that are spoken; SSLv2 and SSLv3 are known and never spoken."),
+    D_TEXT(ssl, ciphers, "ssl_ciphers", HS, "HIGH:!aNULL:!MD5", "The ciphers of TLS 1.2 and below, as OpenSSL writes them."),
+    D_FLAG(ssl, prefer_server, "ssl_prefer_server_ciphers", HS, "off", "Whether the server's order of ciphers counts, and not the client's."),
+    D_TEXT(ssl, curves, "ssl_ecdh_curve", HS, "auto", "The curves that keys are agreed on with, most wanted first; auto: those of OpenSSL."),
+    OWN(dhparam, struct text, &type_file, "ssl_dhparam", NULL, "A file with parameters for DHE ciphers; without it there are none."),
+    OWN(commands, struct ssl_commands, &type_commands, "ssl_conf_command", NULL, "A command of OpenSSL's own configuration, carried out after all else."),
+    D_SIZE(ssl, buffer_size, "ssl_buffer_size", HS, "16k", "The most bytes that are sent in one record."),
+    OWN(cache, struct ssl_cache, &type_cache, "ssl_session_cache", "none", "Where sessions are kept for clients that come back: in memory shared by all workers, kept over reloads; in each worker; or nowhere."),
+    D_TIME(ssl, timeout, "ssl_session_timeout", HS, "5m", "How long a client may come back to a session."),
+    D_FLAG(ssl, tickets, "ssl_session_tickets", HS, "on", "Whether sessions are given to clients as tickets."),
+    OWN(ticket_keys, struct conf_texts, &type_files, "ssl_session_ticket_key", NULL, "A file of 80 or 48 random bytes that tickets are sealed with; those of further ones are only opened. Without it keys are made, shared by all workers and changed from time to time."),
+    D_ENUM(ssl, verify, "ssl_verify_client", HS, "off", verifies, "Whether clients are asked for a certificate, and whether they must show a good one."),
+    OWN(client_ca, struct text, &type_file, "ssl_client_certificate", NULL, "A file of authorities that may sign clients' certificates; their names are told to clients."),
+    OWN(trusted, struct text, &type_file, "ssl_trusted_certificate", NULL, "A file of authorities that may sign clients' certificates; their names are not told."),
+    OWN(crl, struct text, &type_file, "ssl_crl", NULL, "A file of lists of revoked certificates, for those of clients."),
+    D_NUM(ssl, depth, "ssl_verify_depth", HS, "1", "How many certificates may stand between a client's and a trusted one."),
+    D_FLAG(ssl, reject, "ssl_reject_handshake", HS, "off", "Whether handshakes that ask for this server are refused."),
+    { .name = NULL },
+};
+
+/* ---- the whole configuration ---- */
+
+static bool has_keys(struct conf *cf, const struct ssl_conf *s, const struct conf_block *b)
+{
+    if (s->keys.n >= s->certificates.n) return true;
+    conf_error_at(cf, b->file, b->line, "no \"ssl_certificate_key\" is defined for certificate \"%.*s\"", TEXT_ARG(s->certificates.v[s->certificates.n - 1]));
+    return false;
+}
+
+static bool knows_whom_to_trust(struct conf *cf, const struct ssl_conf *s, const struct conf_block *b)
+{
+    if (s->verify == TLS_VERIFY_OFF || s->verify == TLS_VERIFY_OPTIONAL_NO_CA || s->client_ca.n || s->trusted.n) return true;
+    conf_error_at(cf, b->file, b->line, "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client");
+    return false;
+}
+
+/* Each server of an address that speaks TLS must have something to say, or refuse; the others may stand on the default's. */
+static bool can_shake(struct conf *cf, const struct listen *l)
+{
+    const struct ssl_conf *s = conf_values(l->at.fallback->block, &ssl_module);
+    const struct conf_block *lacking = s->certificates.n || s->reject.on ? NULL : l->at.fallback->block;
+    for (size_t i = 0; !lacking && !s->certificates.n && i < l->server_count; i++) {
+        const struct ssl_conf *other = conf_values(l->servers[i]->block, &ssl_module);
+        if (!other->certificates.n && !other->reject.on) lacking = l->servers[i]->block;
+    }
+    if (lacking) conf_error_at(cf, lacking->file, lacking->line, "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive");
+    return !lacking;
+}
+
+static conf_result finish(struct conf *cf, void *values)
+{
+    struct http *h = http_of(cf);
+    bool fine = true;
+    (void) values;
+    for (size_t i = 0; h && i < h->vhost_count; i++) {
+        const struct ssl_conf *s = conf_values(h->vhosts[i]->block, &ssl_module);
+        if (s->certificates.n || s->reject.on) fine &= has_keys(cf, s, h->vhosts[i]->block) && knows_whom_to_trust(cf, s, h->vhosts[i]->block);
+    }
+    for (struct listen *l = h ? h->listens : NULL; fine && l; l = l->next)
+        if (l->at.tls) fine &= can_shake(cf, l);
+    return fine ? NULL : conf_said;
+}
+
+/* By the manager: tickets of before stay good for as long as a session may. */
+static void rotate_tickets(struct cycle *c)
+{
+    const struct ssl_conf *top = conf_values(c->conf->top, &ssl_module);
+    if ((process_kind == PROCESS_MANAGER || process_kind == PROCESS_SINGLE) && top->shared_tickets) tls_tickets_rotate(top->shared_tickets, top->longest_ms);
+}
+
+static const struct process_part process = { .open = ssl_open, .second = rotate_tickets };
+
+struct module ssl_module = { .name = "http_ssl", .conf_size = sizeof(struct ssl_conf), .rows = rows, .finish = finish, .part = &process, .part_kind = &process_part_kind };

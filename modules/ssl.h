@@ -1,0 +1,38 @@
+/* ssl: what the ssl_… directives of one server say, for ssl and ssl_open. */
+#ifndef MODULES_SSL_H
+#define MODULES_SSL_H
+
+#include "modules/module.h"
+#include "process/cycle.h"
+#include "tls/tls.h"
+
+/* A zone of ssl_session_cache. */
+struct ssl_zone { struct text name; uint64_t size; struct tls_cache *cache; };
+
+struct ssl_cache { enum tls_caching how; size_t builtin; struct ssl_zone *zone; };
+struct ssl_commands { struct tls_command *v; size_t n, cap; };
+
+struct ssl_conf {
+    struct conf_texts   certificates, keys, ticket_keys;      /* full paths, or "data:…" */
+    struct conf_texts   passwords;
+    struct ssl_commands commands;
+    unsigned            protocols;
+    struct text         ciphers, curves, dhparam, client_ca, trusted, crl;
+    flag                prefer_server, tickets, reject;
+    bytes               buffer_size;
+    struct ssl_cache    cache;
+    span                timeout;
+    int                 verify;
+    int64_t             depth;
+    /* of the top alone */
+    struct table       *zones;
+    struct tls_tickets *shared_tickets;
+    uint64_t            longest_ms;        /* session timeout of all */
+};
+
+extern struct module ssl_module;
+
+/* Makes the contexts of all servers. False after [emerg] lines. */
+bool ssl_open(struct cycle *c);
+
+#endif

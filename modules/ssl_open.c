@@ -1,0 +1,161 @@
+/* ssl_open: the contexts of all servers, made by the master while it may read keys. */
+#include "modules/ssl.h"
+#include "http/h1_tls.h"
+#include "http/http.h"
+#include "http/steps.h"
+#include <openssl/crypto.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { CACHE_LAYOUT = 0x73736c31, TICKETS_LAYOUT = 0x73736c32, TICKETS_ZONE = 8 * 4096 };
+
+/* While contexts are made. made: what a server says, in one text, to its context. */
+struct opening { struct cycle *cycle; struct pool *scratch; struct table made; struct ssl_conf *top; };
+
+/* ---- shared memory ---- */
+
+static bool open_cache(struct cycle *c, struct ssl_zone *z)
+{
+    struct zone *zone = shm_open_zone(pool_printf(c->pool, "ssl %.*s", TEXT_ARG(z->name)), (size_t) z->size, CACHE_LAYOUT, NULL);
+    z->cache = zone ? tls_cache_open(zone) : NULL;
+    if (zone && !z->cache) log_at(log_main, L_EMERG, NULL, 0, "session cache \"%.*s\" is too small", TEXT_ARG(z->name));
+    return z->cache != NULL;
+}
+
+static bool open_zones(struct opening *o)
+{
+    struct text name;
+    void *v;
+    for (size_t at = 0; o->top->zones && table_next(o->top->zones, &at, &name, &v);)
+        if (!open_cache(o->cycle, v)) return false;
+    return true;
+}
+
+/* ---- tickets ---- */
+
+static bool read_key(struct opening *o, struct text path, struct text *out)
+{
+    char *room = pool_alloc(o->scratch, TLS_TICKET_LONG + 1);
+    int fd = open(path.p, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, room, TLS_TICKET_LONG + 1);
+    int err = errno;
+    if (fd >= 0) close(fd);
+    *out = text_of(room, n < 0 ? 0 : (size_t) n);
+    if (n < 0) log_at(log_main, L_EMERG, NULL, err, "open() \"%.*s\" failed", TEXT_ARG(path));
+    else if (n != TLS_TICKET_SHORT && n != TLS_TICKET_LONG) log_at(log_main, L_EMERG, NULL, 0, "\"%.*s\" must be 48 or 80 bytes", TEXT_ARG(path));
+    else return true;
+    return false;
+}
+
+static struct tls_tickets *fixed_tickets(struct opening *o, const struct conf_texts *files)
+{
+    struct text *keys = pool_array(o->scratch, struct text, files->n);
+    bool fine = true;
+    for (size_t i = 0; fine && i < files->n; i++) fine = read_key(o, files->v[i], &keys[i]);
+    struct tls_tickets *t = fine ? tls_tickets_fixed(o->cycle->pool, keys, files->n) : NULL;
+    if (fine && !t) log_at(log_main, L_EMERG, NULL, 0, "too many \"ssl_session_ticket_key\" directives");
+    for (size_t i = 0; i < files->n; i++)
+        if (keys[i].n) OPENSSL_cleanse((void *) (uintptr_t) keys[i].p, keys[i].n);
+    return t;
+}
+
+static struct tls_tickets *shared_tickets(struct opening *o)
+{
+    if (o->top->shared_tickets) return o->top->shared_tickets;
+    struct zone *zone = shm_open_zone(T("ssl tickets"), TICKETS_ZONE, TICKETS_LAYOUT, NULL);
+    return o->top->shared_tickets = zone ? tls_tickets_shared(zone) : NULL;
+}
+
+/* ---- contexts ---- */
+
+static void add_text(struct build *b, struct text t)
+{
+    build_u64(b, t.n);
+    build_char(b, ':');
+    build_text(b, t);
+}
+
+static void add_texts(struct build *b, const struct conf_texts *list)
+{
+    build_u64(b, list->n);
+    build_char(b, ';');
+    for (size_t i = 0; i < list->n; i++) add_text(b, list->v[i]);
+}
+
+/* All that a context is made of. */
+static struct text describe(struct opening *o, const struct ssl_conf *s)
+{
+    struct build b = build_in_pool(o->scratch, 512, 0);
+    const struct text texts[] = { s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->cache.zone ? s->cache.zone->name : T("") };
+    const uint64_t numbers[] = {
+        s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth,
+    };
+    add_texts(&b, &s->certificates);
+    add_texts(&b, &s->keys);
+    add_texts(&b, &s->passwords);
+    add_texts(&b, &s->ticket_keys);
+    for (size_t i = 0; i < s->commands.n; i++) {
+        add_text(&b, s->commands.v[i].name);
+        add_text(&b, s->commands.v[i].value);
+    }
+    build_char(&b, '|');
+    for (size_t i = 0; i < countof(texts); i++) add_text(&b, texts[i]);
+    for (size_t i = 0; i < countof(numbers); i++) {
+        build_u64(&b, numbers[i]);
+        build_char(&b, ',');
+    }
+    return build_done(&b);
+}
+
+static void close_context(void *p)
+{
+    struct tls_context *x = p;
+    tls_context_close(&x);
+}
+
+static struct tls_context *make_context(struct opening *o, const struct ssl_conf *s)
+{
+    struct tls_pair *pairs = pool_array(o->scratch, struct tls_pair, s->certificates.n + 1);
+    for (size_t i = 0; i < s->certificates.n; i++) pairs[i] = (struct tls_pair) { s->certificates.v[i], s->keys.v[i] };
+    struct tls_tickets *tickets = s->ticket_keys.n ? fixed_tickets(o, &s->ticket_keys) : shared_tickets(o);
+    if (!tickets) return NULL;
+    bool verifies = s->verify != TLS_VERIFY_OFF;
+    struct tls_settings settings = {
+        .server = true, .pairs = pairs, .pair_count = s->certificates.n, .passwords = s->passwords.v, .password_count = s->passwords.n,
+        .commands = s->commands.v, .command_count = s->commands.n, .protocols = s->protocols, .ciphers = s->ciphers, .prefer_server = s->prefer_server.on,
+        .curves = s->curves, .dhparam = s->dhparam, .verify = (enum tls_verify) s->verify, .depth = (unsigned) min_of(s->depth, (int64_t) INT32_MAX), .limit_depth = verifies,
+        .client_ca = s->client_ca, .trusted = s->trusted, .crl = s->crl, .caching = s->cache.how, .cache = s->cache.zone ? s->cache.zone->cache : NULL,
+        .builtin = s->cache.builtin, .no_tickets = !s->tickets.on, .tickets = tickets, .session_ms = s->timeout.ms, .record = s->buffer_size.bytes,
+        .id = T("HTTP"), .hooks = &h1_tls_hooks,
+    };
+    struct tls_context *x = tls_context_open(&settings, log_main);
+    if (x) pool_cleanup(o->cycle->pool, close_context, x);
+    return x;
+}
+
+static bool open_server(struct opening *o, struct vhost *v)
+{
+    const struct ssl_conf *s = conf_values(v->block, &ssl_module);
+    v->verify = (enum tls_verify) s->verify;
+    v->rejects = s->reject.on;
+    if (!s->certificates.n && !s->reject.on) return true;
+    struct text said = describe(o, s);
+    v->tls = table_get(&o->made, said);
+    if (v->tls) return true;
+    v->tls = make_context(o, s);
+    if (v->tls) table_add(&o->made, said, v->tls);
+    o->top->longest_ms = o->top->longest_ms > s->timeout.ms ? o->top->longest_ms : s->timeout.ms;
+    return v->tls != NULL;
+}
+
+bool ssl_open(struct cycle *c)
+{
+    struct http *h = http_of(c->conf);
+    struct opening o = { .cycle = c, .scratch = pool_open(0), .top = conf_values(c->conf->top, &ssl_module) };
+    table_init(&o.made, o.scratch, false);
+    bool fine = open_zones(&o);
+    for (size_t i = 0; fine && h && i < h->vhost_count; i++) fine = open_server(&o, h->vhosts[i]);
+    pool_close(&o.scratch);
+    return fine;
+}

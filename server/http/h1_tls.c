@@ -1,0 +1,101 @@
+#include "http/h1_tls.h"
+#include "http/h1_conn.h"
+
+/* ---- the handshake ---- */
+
+/* The server that the name belongs to agrees; one without a certificate of its own is served with the default's. */
+static struct tls_context *choose(struct conn *c, struct text name)
+{
+    struct h1 *h = c->owner;
+    NEED(h, H1_MAGIC);
+    struct vhost *v = name.n ? vhost_find(h->at, name, NULL) : h->at->fallback;
+    if (v->rejects) return NULL;
+    h->vhost = v;
+    c->log = v->self->log;
+    return v->tls ? v->tls : h->at->fallback->tls;
+}
+
+/* RFC 7301 6 */
+static struct text protocols(struct conn *c)
+{
+    (void) c;
+    return T("\10http/1.1\10http/1.0\10http/0.9");
+}
+
+const struct tls_hooks h1_tls_hooks = { .server_name = choose, .alpn = protocols };
+
+/* What came instead of TLS is read as a request, to be answered with 400. */
+static void take_plain(struct h1 *h, struct text said)
+{
+    h->plain = true;
+    h->in = chunk_open(said.n > CHUNK_SMALL ? said.n : CHUNK_SMALL);
+    memcpy(h->in->data, said.p, said.n);
+    h->from = 0;
+    h->to = (uint32_t) said.n;
+}
+
+static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
+{
+    struct h1 *h = c->owner;
+    NEED(h, H1_MAGIC);
+    if (outcome == TLS_FAILED) {
+        h1_abandon(h, "TLS handshake failed", false);
+        return;
+    }
+    h1_set_state(h, H1_IDLE);
+    h->secured = true;
+    if (outcome == TLS_PLAIN) take_plain(h, said);
+    else h1_wait(h);
+    if (outcome == TLS_PLAIN || c->readable) h1_take(h);
+}
+
+/* Half-open handshakes count as idle: when connections run short the oldest go. */
+void h1_tls_begin(struct h1 *h)
+{
+    struct conn *c = h->conn;
+    struct chunk *read = h->in;
+    struct text first = read ? text_of(read->data + h->from, h->to - h->from) : T("");
+    h->in = NULL;
+    h->from = h->to = 0;
+    h1_set_state(h, H1_SECURING);
+    tls_accept(c, h->at->fallback->tls, first, shaken);
+    chunk_drop(&read);
+    if (h->state == H1_SECURING) conn_set_idle(c, true);
+}
+
+/* ---- whom a request may be for ---- */
+
+bool h1_tls_misdirected(struct h1 *h, const struct vhost *v)
+{
+    struct conn *c = h->conn;
+    if (h->plain || v->verify == TLS_VERIFY_OFF) return false;
+    struct text name = tls_name(c);
+    if (name.n && name.p[name.n - 1] == '.') name.n--;
+    bool named = !name.n || text_eq_nocase(name, h->r->host);
+    /* without a name the default server asked; what it was shown says nothing to a server that trusts others */
+    if (named && (tls_context_of(c) == v->tls || !tls_peer_came(c))) return false;
+    request_log(h->r, L_INFO, 0, "client attempted to request the server name different from the one that was negotiated");
+    return true;
+}
+
+static int check_certificate(struct h1 *h, enum tls_verify how)
+{
+    struct conn *c = h->conn;
+    long result = tls_peer_result(c);
+    if (result && !(how == TLS_VERIFY_OPTIONAL_NO_CA && tls_result_is_untrusted(result))) {
+        request_log(h->r, L_INFO, 0, "client SSL certificate verify error: (%ld:%s)", result, tls_result_words(result));
+        tls_forget(c);
+        return 495;
+    }
+    if (how != TLS_VERIFY_ON || tls_peer_came(c)) return 0;
+    request_log(h->r, L_INFO, 0, "client sent no required SSL certificate");
+    tls_forget(c);
+    return 496;
+}
+
+int h1_tls_check(struct h1 *h, const struct vhost *v)
+{
+    if (!h->plain) return v->verify == TLS_VERIFY_OFF ? 0 : check_certificate(h, v->verify);
+    request_log(h->r, L_INFO, 0, "client sent plain HTTP request to HTTPS port");
+    return 497;
+}

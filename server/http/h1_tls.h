@@ -1,0 +1,10 @@
+/* h1_tls: TLS under HTTP/1 connections of clients. */
+#ifndef HTTP_H1_TLS_H
+#define HTTP_H1_TLS_H
+
+#include "tls/tls.h"
+
+/* For the contexts of servers: the name given chooses the server, which may refuse. */
+extern const struct tls_hooks h1_tls_hooks;
+
+#endif
