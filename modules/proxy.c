@@ -23,7 +23,7 @@ static const char *split_host(struct text t, struct proxy_url *out)
     out->host = colon < 0 ? t : text_upto(t, (size_t) (end + colon));
     if (!out->host.n) return "no host";
     if (colon >= 0 && !take_port(text_from(t, (size_t) (end + colon + 1)), &out->port)) return "invalid port";
-    out->host_header = out->port && out->port != 80 ? t : out->host;
+    out->host_header = out->port && out->port != out->default_port ? t : out->host;
     return NULL;
 }
 
@@ -41,10 +41,10 @@ static const char *split_unix(struct text t, struct proxy_url *out)
 const char *proxy_url_parse(struct pool *pool, struct text t, struct proxy_url *out)
 {
     (void) pool;
-    *out = (struct proxy_url) { .scheme = T("http") };
-    if (text_starts_nocase(t, T("https://"))) return "https is not spoken to upstreams";
-    if (!text_starts_nocase(t, T("http://"))) return "invalid URL prefix";
-    t = text_from(t, 7);
+    bool secure = text_starts_nocase(t, T("https://"));
+    *out = (struct proxy_url) { .scheme = secure ? T("https") : T("http"), .secure = secure, .default_port = secure ? 443 : 80 };
+    if (!secure && !text_starts_nocase(t, T("http://"))) return "invalid URL prefix";
+    t = text_from(t, out->scheme.n + 3);
     if (text_starts_nocase(t, T("unix:"))) return split_unix(t, out);
     size_t end = 0;
     while (end < t.n && t.p[end] != '/' && t.p[end] != '?') end++;
@@ -84,9 +84,10 @@ static conf_result parse_pass(struct conf *cf, const struct directive *d, void *
         if (wrong) return conf_say(cf, "!%s in \"%.*s\"", wrong, TEXT_ARG(p->source));
         why = check_place(cf, l, p);
         if (why) return why;
-        p->ref = group_reference(cf, p->groups, p->url.host, p->url.port, 80, &why);
+        p->ref = group_reference(cf, p->groups, p->url.host, p->url.port, p->url.default_port, &why);
         if (!p->ref) return why;
     }
+    if (p->dynamic || p->url.secure) proxy_ssl_note(cf, p);
     if (l && l->kind == LOCATION_PREFIX && text_ends(l->name, T("/"))) l->auto_redirect = true;
     return location_set_content(cf, answer, p);
 }
@@ -98,10 +99,10 @@ static const struct conf_type pass_type = { "URL", 0, 0, 1, 1, parse_pass };
 static struct group *group_by_url(struct request *r, const struct proxy_pass *p, const struct proxy_url *u)
 {
     struct group *g = groups_find(p->groups, u->host, u->port);
-    if (!g && !u->port && !u->is_unix) g = groups_find(p->groups, u->host, 80);
+    if (!g && !u->port && !u->is_unix) g = groups_find(p->groups, u->host, u->default_port);
     if (g) return g;
     struct addr a;
-    if (addr_parse(r->pool, u->host, u->port ? u->port : 80, &a)) {
+    if (addr_parse(r->pool, u->host, u->port ? u->port : u->default_port, &a)) {
         if (u->port) addr_set_port(&a, u->port);
         return group_of_address(r->pool, &a, addr_text(r->pool, &a, false));
     }
@@ -150,6 +151,7 @@ static struct verdict answer(struct request *r)
     if (!g) return v_reply(status);
     struct exchange *x = exchange_open(r, &proxy_protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = q->url.scheme }, q);
     x->keep = g->keep.connections > 0;
+    if (q->url.secure) x->secure = proxy_ssl_of(r);
     return exchange_start(x);
 }
 
@@ -177,7 +179,7 @@ static bool get_port(struct eval *e, const struct variable *v, struct text name,
     (void) name;
     struct proxy_request *q = request_here(e);
     if (!q) return false;
-    *out = q->url.is_unix ? T("") : !q->url.port || q->url.port == 80 ? T("80") : pool_printf(e->pool, "%u", q->url.port);
+    *out = q->url.is_unix ? T("") : pool_printf(e->pool, "%u", q->url.port ? q->url.port : q->url.default_port);
     return true;
 }
 
@@ -220,7 +222,7 @@ static bool get_chunked(struct eval *e, const struct variable *v, struct text na
 
 static const struct variable variables[] = {
     { .name = "proxy_host", .get = get_host, .flags = VAR_NO_CACHE, .help = "Host and port of the proxied server as proxy_pass names it." },
-    { .name = "proxy_port", .get = get_port, .flags = VAR_NO_CACHE, .help = "Port of the proxied server as proxy_pass names it, or 80." },
+    { .name = "proxy_port", .get = get_port, .flags = VAR_NO_CACHE, .help = "Port of the proxied server as proxy_pass names it, or that of its scheme." },
     { .name = "proxy_add_x_forwarded_for", .get = get_forwarded, .flags = VAR_NO_CACHE, .help = "The client's X-Forwarded-For with $remote_addr behind it." },
     { .name = "proxy_internal_body_length", .get = get_length, .flags = VAR_NO_CACHE, .help = "Length of the request body as it is passed on." },
     { .name = "proxy_internal_chunked", .get = get_chunked, .flags = VAR_NO_CACHE, .help = "\"chunked\" where the request body is passed on so." },

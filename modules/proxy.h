@@ -1,6 +1,7 @@
 /*
  * proxy: what the files of the http proxy share.
  *   proxy.c           rows, proxy_pass, variables        proxy_head.c      the request's head, compiled and written
+ *   proxy_ssl.c       TLS
  *   proxy_h1.c        HTTP/1 answers                     proxy_redirect.c  Location and Refresh for the client
  */
 #ifndef MODULES_PROXY_H
@@ -38,7 +39,8 @@ struct proxy_url {
     struct text host;                       /* without port; "unix:/path" */
     uint16_t    port;                       /* 0: none given */
     struct text uri;                        /* empty: none given */
-    bool        is_unix;
+    bool        is_unix, secure;
+    uint16_t    default_port;
 };
 
 /* One proxy_pass: the location's content_data. */
@@ -49,6 +51,10 @@ struct proxy_pass {
     struct group_ref *ref;
     struct groups    *groups;
     struct text       location;             /* its name: what uri takes the place of */
+    struct proxy_pass *next;                /* of those that may speak TLS: proxy_ssl.c */
+    struct conf_block *block;
+    const char        *file;
+    unsigned          line;
 };
 
 /* One request's: the exchange's data. */
@@ -81,6 +87,11 @@ bool proxy_head_make(struct exchange *x);
 struct text proxy_uri(struct request *r, const struct proxy_request *q);
 /* gateway_protocol's rewrite_field. */
 bool proxy_redirect_field(struct exchange *x, const struct field *f, struct text *value_out);
+
+/* While reading: p passes to https, or to what is not known yet. */
+void proxy_ssl_note(struct conf *cf, struct proxy_pass *p);
+/* What r's upstream is spoken to with; the exchange is open already. */
+const struct secure *proxy_ssl_of(struct request *r);
 
 extern const struct gateway_protocol proxy_protocol;
 extern struct module http_proxy_module, http_proxy_pass_module;

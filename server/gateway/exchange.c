@@ -142,7 +142,7 @@ static void count_wire(struct exchange *x)
 
 static void ready(struct conn *c, unsigned what);
 
-static void begin(struct exchange *x, struct conn *c)
+void exchange_begin(struct exchange *x, struct conn *c)
 {
     x->conn = c;
     c->owner = x;
@@ -150,6 +150,7 @@ static void begin(struct exchange *x, struct conn *c)
     c->log = x->r->log;
     x->conn_sent = c->sent;
     x->conn_received = c->received;
+    if (x->secure) c->about = *x->r->about;       /* TLS has lines of its own */
     x->last->connect_ms = since(x->last);
     exchange_move(x, EXCHANGE_WAITING);
     x->asked = true;
@@ -168,7 +169,9 @@ static void connected(struct connect *k, enum connect_end how, int error)
     if (how == CONNECT_DONE) {
         struct conn *c = k->conn;
         k->conn = NULL;
-        begin(x, c);
+        x->conn = c;
+        if (x->secure) secure_start(x);
+        else exchange_begin(x, c);
         return;
     }
     if (how == CONNECT_TIMEOUT) {
@@ -182,7 +185,7 @@ static void connected(struct connect *k, enum connect_end how, int error)
 
 static struct idle_key key_of(const struct exchange *x)
 {
-    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL };
+    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .params = x->secure ? x->secure->params : 0 };
 }
 
 /* What is not to be sent twice goes over a connection that is seen to be open just now: one call more. */
@@ -206,7 +209,7 @@ static void ask_peer(struct exchange *x)
     struct conn *c = take_idle(x);
     x->reused = c != NULL;
     if (c) {
-        begin(x, c);
+        exchange_begin(x, c);
         return;
     }
     x->served = 0;
@@ -303,7 +306,7 @@ void exchange_broken(struct exchange *x, enum io how, const char *call)
 {
     if (!was_stale(x, NEXT_ERROR)) {
         if (how == IO_EOF) log_at(x->r->log, L_ERR, x->r->about, 0, "upstream prematurely closed connection");
-        else log_at(x->r->log, L_ERR, x->r->about, x->conn->error, "%s failed", call);
+        else if (x->conn->error != EPROTO || !x->secure) log_at(x->r->log, L_ERR, x->r->about, x->conn->error, "%s failed", call);
     }
     exchange_retry(x, NEXT_ERROR);
 }
@@ -333,6 +336,7 @@ void exchange_done(struct exchange *x)
     if (x->keep && x->up.keepalive && whole && x->conn) {
         struct idle_key key = key_of(x);
         timer_stop(&x->conn->timer);
+        x->conn->about = (struct log_about) { .number = x->conn->about.number };
         idle_put(x->pick.group, &key, x->served + 1, &x->conn);
     }
     exchange_release(x);

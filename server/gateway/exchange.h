@@ -20,6 +20,7 @@
 
 #include "gateway/conf.h"
 #include "gateway/pipe.h"
+#include "gateway/secure.h"
 #include "gateway/send.h"
 #include "http/response.h"
 #include "upstream/balance.h"
@@ -100,6 +101,7 @@ struct exchange {
     void                          *data;     /* the protocol's */
     const struct gateway_conf     *conf;
     struct gateway_target          target;
+    const struct secure           *secure;   /* TLS is spoken, with this; NULL: it is not. Set before exchange_start */
     struct pick                    pick;
     struct connect                 connect;
     struct conn                   *conn;
@@ -133,6 +135,8 @@ struct exchange *exchange_open(struct request *r, const struct gateway_protocol 
 /* Asks the first peer. The request's body is whole, or none, or goes up as it comes. v_over: the exchange answers, or fails
  * by request_fail; v_reply: it failed at once. */
 struct verdict exchange_start(struct exchange *x);
+/* x's peer can be asked over c, which is x's from now on. */
+void exchange_begin(struct exchange *x, struct conn *c);
 /* The only change of state. */
 void exchange_move(struct exchange *x, enum exchange_state to);
 /* The try in hand failed for this NEXT_ reason: another peer is asked when that is allowed, else the client gets its

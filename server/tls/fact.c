@@ -14,6 +14,11 @@ SSL *tls_raw(struct conn *c)
     return session_of(c)->ssl;
 }
 
+uint64_t tls_tag(struct conn *c)
+{
+    return session_of(c)->tag;
+}
+
 struct tls_context *tls_context_of(struct conn *c)
 {
     return session_of(c)->context;

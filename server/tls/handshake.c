@@ -172,6 +172,7 @@ void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target 
     struct tls *t = begin(c, x, done, "SSL handshaking to upstream");
     ASSERT(!x->server);
     SSL_set_connect_state(t->ssl);
+    t->tag = to->tag;
     if (!text_empty(to->verify)) t->verify = copy_name(to->verify);
     if (!text_empty(to->session)) resume(t->ssl, to->session);
     if (!text_empty(to->alpn)) SSL_set_alpn_protos(t->ssl, (const unsigned char *) to->alpn.p, (unsigned) to->alpn.n);

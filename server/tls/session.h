@@ -36,6 +36,7 @@ struct tls {
     void              (*owner_ready)(struct conn *c, unsigned what);   /* during the handshake */
     tls_done           *done;
     const char         *doing;                 /* c->about.doing of before */
+    uint64_t            tag;
     char               *verify;                /* client side, until it is checked */
     bool                begun,                 /* a first byte was read */
                         plain,                 /* and it was not TLS */

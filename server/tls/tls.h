@@ -99,6 +99,7 @@ struct tls_target {
     struct text verify;      /* name (or address) that the certificate must bear; empty: any. Only where the context verifies */
     struct text session;     /* DER of one to resume; empty: none */
     struct text alpn;        /* wire form; empty: none */
+    uint64_t    tag;         /* the owner's: tls_tag tells it */
 };
 /* The same as a client, on a connected conn. An unverified or misnamed certificate is a failure. */
 void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target *to, tls_done *done);
@@ -108,6 +109,7 @@ void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target 
 extern const struct conn_ops conn_tls;
 static inline bool tls_is_on(const struct conn *c) { return c->ops == &conn_tls; }
 struct ssl_st      *tls_raw(struct conn *c);
+uint64_t    tls_tag(struct conn *c);              /* of the tls_target; may be asked in hooks */
 struct tls_context *tls_context_of(struct conn *c);    /* that server_name chose */
 struct text tls_name(struct conn *c);             /* the server name given; empty: none */
 struct text tls_alpn(struct conn *c);             /* agreed on; empty: none */

@@ -39,7 +39,8 @@ static void drop(struct kept *k)
 /* Whatever happens to a connection that waits is its end: the peer closed it, said something unasked, or time is up. */
 static void ready(struct conn *c, unsigned what)
 {
-    if (what & (CONN_READ | CONN_TIMEOUT) || c->hangup) drop(c->owner);
+    bool said = what & CONN_READ && (c->ops == &conn_plain || !conn_is_quiet(c));      /* TLS may have something to itself */
+    if (said || what & CONN_TIMEOUT || c->hangup) drop(c->owner);
 }
 
 static bool fits(const struct kept *k, const struct idle_key *key)

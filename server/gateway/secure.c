@@ -1,0 +1,111 @@
+#include "gateway/exchange.h"
+#include "base/siphash.h"
+#include <errno.h>
+
+/* ---- sessions that may be resumed ---- */
+
+enum { PLACES = 1024, DER_MOST = 8192 };
+
+/* The last one of each peer and params, of this worker; two that meet in a place push each other out. */
+struct session { uint64_t tag; size_t n; char der[]; };
+static struct session *sessions[PLACES];
+
+static void keep_session(struct conn *c, struct text der)
+{
+    uint64_t tag = tls_tag(c);
+    struct session **place = &sessions[tag % PLACES];
+    if (!tag || der.n > DER_MOST) return;
+    if (!*place || (*place)->n < der.n) {
+        free(*place);
+        *place = base_alloc(sizeof **place + der.n);
+    }
+    (*place)->tag = tag;
+    (*place)->n = der.n;
+    memcpy((*place)->der, der.p, der.n);
+}
+
+static struct text find_session(uint64_t tag)
+{
+    const struct session *s = sessions[tag % PLACES];
+    return s && s->tag == tag ? text_of(s->der, s->n) : (struct text) { NULL, 0 };
+}
+
+const struct tls_hooks secure_hooks = { .session = keep_session };
+
+/* ---- who may share ---- */
+
+/* Names may come from clients: under a secret key none can be made to stand for another. Never 0. */
+static uint64_t digest(struct text t)
+{
+    static struct siphash_key key;
+    if (!key.v[0] && !key.v[1]) key = siphash_new_key();
+    uint64_t v = siphash(&key, t).v[0];
+    return v ? v : 1;
+}
+
+void secure_seal(struct secure *s)
+{
+    char room[1024];
+    struct build b = build_in_room(room, sizeof room);
+    build_fmt(&b, "%p %zu ", (void *) s->context, s->name.n);
+    build_text(&b, s->name);
+    build_char(&b, ' ');
+    build_text(&b, s->verify);
+    if (!build_ok(&b)) {         /* longer than any name of a host: it is not told, and nobody bears it */
+        s->name = T("");
+        s->verify = T(" ");
+    }
+    s->params = digest(build_done(&b));
+}
+
+static uint64_t tag_of(const struct exchange *x)
+{
+    struct { uint64_t params; struct addr to; } k;
+    memset(&k, 0, sizeof k);
+    k.params = x->secure->params;
+    k.to = x->pick.peer->addr;
+    return digest(text_of((const char *) &k, sizeof k));
+}
+
+/* ---- the handshake ---- */
+
+static void ready(struct conn *c, unsigned what)
+{
+    struct exchange *x = c->owner;
+    NEED(x, EXCHANGE_MAGIC);
+    if (!(what & CONN_TIMEOUT)) return;
+    exchange_doing(x, "SSL handshaking to upstream");
+    log_at(x->r->log, L_ERR, x->r->about, ETIMEDOUT, "upstream timed out");
+    x->conn_sent = c->sent;
+    x->conn_received = c->received;
+    exchange_retry(x, NEXT_TIMEOUT);
+}
+
+static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
+{
+    struct exchange *x = c->owner;
+    NEED(x, EXCHANGE_MAGIC);
+    (void) said;
+    if (outcome == TLS_READY) {
+        exchange_begin(x, c);
+        return;
+    }
+    x->conn_sent = c->sent;          /* bytes of handshakes do not count */
+    x->conn_received = c->received;
+    exchange_retry(x, NEXT_ERROR);
+}
+
+void secure_start(struct exchange *x)
+{
+    struct conn *c = x->conn;
+    const struct secure *s = x->secure;
+    uint64_t tag = s->reuse ? tag_of(x) : 0;
+    struct tls_target to = { .name = s->name, .verify = s->verify, .tag = tag };
+    if (tag) to.session = find_session(tag);
+    c->owner = x;
+    c->ready = ready;
+    c->log = x->r->log;
+    c->about = *x->r->about;         /* lines about it tell of the request */
+    timer_set(&c->timer, x->conf->connect_timeout.ms);
+    tls_connect(c, s->context, &to, shaken);
+}

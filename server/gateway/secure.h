@@ -1,0 +1,26 @@
+/* secure: the TLS side of an exchange: from a connected conn to one with a session, and the sessions that later ones resume. */
+#ifndef GATEWAY_SECURE_H
+#define GATEWAY_SECURE_H
+
+#include "tls/tls.h"
+
+struct exchange;
+
+/* What a request's upstream is spoken to with; in the request's pool. */
+struct secure {
+    struct tls_context *context;
+    struct text         name;        /* server name to send; empty: none */
+    struct text         verify;      /* name that the certificate must bear, where the context verifies */
+    bool                reuse;       /* sessions are resumed */
+    uint64_t            params;      /* stands for the three above: connections with equal ones may serve each other's requests */
+};
+
+/* For the contexts of clients: keeps what may be resumed, in this worker. */
+extern const struct tls_hooks secure_hooks;
+
+/* Sets s->params. */
+void secure_seal(struct secure *s);
+/* Begins the handshake over x->conn, which is connected; goes on with exchange_begin, or exchange_retry. */
+void secure_start(struct exchange *x);
+
+#endif
