@@ -1,6 +1,7 @@
 # The configuration files that come with weir: as they are, and with every example in them switched on.
 use lib 't/lib';
 use Weir;
+use Weir::Pem;
 
 sub shipped { return Weir::slurp("$Weir::top/conf/$_[0]") }
 
@@ -9,6 +10,7 @@ my %files = ('mime.types' => shipped('mime.types'), 'html/index.html' => shipped
 # Ports of the files become free ones.
 my $text = shipped('weir.conf');
 $text =~ s/listen(\s+)80\b/"listen${1}127.0.0.1:%%PORT_0%%"/ge;
+$text =~ s/listen(\s+)443\b/"listen${1}127.0.0.1:%%PORT_1%%"/ge;
 my $w = Weir->new(conf => $text, files => \%files)->start;
 my $r = $w->get('/');
 is($r->status, 200, 'weir.conf: /');
@@ -21,7 +23,8 @@ ok($w->stop, 'stop');
 (my $all = $text) =~ s/^(\s*)#(?=\w|\}|    )/$1/mg;
 $all =~ s/^(user|error_log|pid)\b/#$1/mg;
 unlike($all, qr/^\s*#(location|upstream|server)/m, 'the examples are switched on');
-$w = Weir->new(conf => $all, files => \%files);
+my $pem = Weir::Pem->new(Weir::scratch() . '/pem')->ca('cert');
+$w = Weir->new(conf => $all, files => { %files, map { $_ => $pem->read($_) } qw(cert.pem cert.key) });
 my ($code, $said) = $w->t_binary;
 is($code, 0, 'with all examples: -t') or diag $said, $all;
 
