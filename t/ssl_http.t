@@ -11,7 +11,7 @@ $pem->issue('client', by => 'ca')->issue('stranger', by => 'other')->issue('revo
 $pem->issue('middle', by => 'ca', ca => 1)->issue('deep', by => 'middle');
 $pem->write('deep.chain', $pem->read('deep.pem') . $pem->read('middle.pem'));
 my %vars = (PEM => $pem->{dir});
-my %files = ('html/big' => join('', map { "line $_\n" } 1 .. 30000), 'html/small' => "small\n");
+my %files = ('html/big' => join('', map { chr(97 + $_ % 26) x ($_ % 70) . "\n" } 1 .. 10000), 'html/small' => "small\n");
 
 sub secure { my ($w, %o) = @_; return $w->connect(%{ delete $o{conn} // {} }, ssl => { SSL_version => 'TLSv1_2', %o }) }
 sub id { my $name = shift; return (SSL_cert_file => $pem->file($name eq 'deep' ? 'deep.chain' : "$name.pem"), SSL_key_file => $pem->file("$name.key")) }
