@@ -78,6 +78,8 @@ my @w = Weir->compare($conf, [
     'sessions' => get('/session', 3), 'sessions, off' => get('/session/off', 3),
     'a kept connection' => get('/conn', 3),
 ], %o, ignore => ['etag']);
+my $lines = sub { my $t = $_[0]->access_log; return $t =~ tr/\n// };
+ok(wait_for(sub { $lines->($w[0]) == $lines->($w[1]) }), 'as many lines in the access logs');
 my ($n, $w) = map { my $x = $_; my $t = join "\n", sort split /\n/, $x->access_log; $t =~ s/:$x->{ports}{$_}\b/:PORT_$_/g for keys %{ $x->{ports} }; $t } @w;
 is($w, $n, 'the access logs');
 for my $what ('upstream SSL certificate verify error: \(\d+:certificate revoked\)', 'upstream SSL certificate verify error: \(\d+:unable to verify the first certificate\)', 'upstream SSL certificate does not match "c\.test"', 'SSL_do_handshake\(\) failed \(SSL: error:\w+:SSL routines::wrong version number\)') {

@@ -92,6 +92,8 @@ my @list = (
 );
 my @w = Weir->compare($conf, \@list, vars => \%vars, files => \%files, ignore => ['etag'],
     differ => { 'without a name, a server that trusts others' => 'whom the default server trusts says nothing to another one' });
+my $lines = sub { my $t = $_[0]->access_log; return $t =~ tr/\n// };
+ok(wait_for(sub { $lines->($w[0]) == $lines->($w[1]) }), 'as many lines in the access logs');
 my @logs = map { join "\n", grep { !/ - \. SUCCESS / } split /\n/, $_->access_log } @w;     # but for what differs
 is($logs[1], $logs[0], 'the access logs');
 my $is = at('', 'else.test', id('client'), conn => { port => 4 })->($w[1]);
