@@ -4,8 +4,11 @@
  * byte at a time and is looked up at each dot: from the right for suffixes, from the left for prefixes.
  */
 #include "eval/match.h"
+#include <sys/mman.h>
 
 #define NAMES_MAGIC 0x4e414d45u
+
+enum { HUGE_PAGE = 2 << 20, BLOCK_USUAL = 65536 };
 
 struct entry { void *value; uint32_t n, beside; char key[]; };     /* beside: bytes of a value that follows the key */
 
@@ -13,7 +16,7 @@ struct block { struct block *next; size_t used, size; char data[]; };    /* entr
 
 struct shelf {
     uint64_t    *slots;
-    size_t       mask, count;
+    size_t       mask, count, used;     /* used: bytes of entries */
     size_t       longest;
     struct block *first, *last;
     uint64_t   (*hash)(struct text key);
@@ -74,11 +77,26 @@ static void put_slot(struct shelf *s, uint64_t hash, struct entry *e)
 static size_t key_end(size_t key) { return align_up(offsetof(struct entry, key) + key + 1, sizeof(void *)); }
 static size_t entry_size(size_t key, size_t beside) { return key_end(key) + align_up(beside, sizeof(void *)); }
 
+/* In huge pages where the kernel has some: a look into a large table costs a third less. To be freed. */
+static void *huge_alloc(size_t n)
+{
+    void *p = aligned_alloc(HUGE_PAGE, align_up(n, (size_t) HUGE_PAGE));
+    if (!p) return base_alloc(n);
+    madvise(p, align_up(n, (size_t) HUGE_PAGE), MADV_HUGEPAGE);
+    return p;
+}
+
+static uint64_t *new_slots(size_t count)
+{
+    size_t n = count * sizeof(uint64_t);
+    return n < HUGE_PAGE ? base_zalloc(count, sizeof(uint64_t)) : memset(huge_alloc(n), 0, n);
+}
+
 static void grow(struct shelf *s)
 {
     size_t size = s->slots ? 2 * (s->mask + 1) : 8;
     free(s->slots);
-    s->slots = base_zalloc(size, sizeof *s->slots);
+    s->slots = new_slots(size);
     s->mask = size - 1;
     for (struct block *b = s->first; b; b = b->next) {
         for (size_t at = 0; at < b->used;) {
@@ -89,19 +107,29 @@ static void grow(struct shelf *s)
     }
 }
 
-/* Blocks double up to 64 kB: few names cost little. */
+/* Room for n bytes of entries. */
+static struct block *new_block(struct pool *pool, const struct shelf *s, size_t n)
+{
+    bool huge = s->used > HUGE_PAGE && n < HUGE_PAGE / 2;
+    size_t size = huge ? HUGE_PAGE - sizeof(struct block) : max_of(n, s->last ? min_of(2 * s->last->size, (size_t) BLOCK_USUAL) : (size_t) 128);
+    struct block *b = huge ? huge_alloc(HUGE_PAGE) : pool_alloc(pool, sizeof *b + size);
+    if (huge) pool_cleanup(pool, free, b);
+    *b = (struct block) { .size = size };
+    return b;
+}
+
+/* Blocks double up to 64 kB, few names cost little; many get huge pages. */
 static struct entry *new_entry(struct pool *pool, struct shelf *s, size_t n)
 {
     if (!s->last || s->last->size - s->last->used < n) {
-        size_t size = max_of(n, s->last ? min_of(2 * s->last->size, (size_t) 65536) : (size_t) 128);
-        struct block *b = pool_alloc(pool, sizeof *b + size);
-        *b = (struct block) { .size = size };
+        struct block *b = new_block(pool, s, n);
         if (s->last) s->last->next = b;
         else s->first = b;
         s->last = b;
     }
     struct entry *e = (struct entry *) (void *) (s->last->data + s->last->used);
     s->last->used += n;
+    s->used += n;
     return e;
 }
 
@@ -117,6 +145,7 @@ static bool shelf_add(struct pool *pool, struct shelf *s, struct text key, const
     uint64_t hash = s->hash(entry_key(e));
     if (shelf_find(s, hash, entry_key(e))) {
         s->last->used -= entry_size(key.n, beside);
+        s->used -= entry_size(key.n, beside);
         return false;
     }
     if (!s->slots || 4 * (s->count + 1) > 3 * (s->mask + 1)) grow(s);    /* walks the new entry too */

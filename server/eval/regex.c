@@ -16,6 +16,7 @@ struct regex {
     bool          fast;          /* compiled to machine code, no text check needed before it runs */
     pcre2_code   *code;
     struct text   source;
+    struct text   start;         /* what every match begins with: of most that do not match this tells at once */
     unsigned      named;
     struct group *name;
 };
@@ -57,6 +58,21 @@ static conf_result add_names(struct conf *cf, struct regex *r)
     return NULL;
 }
 
+/* The plain letters behind "^", where neither another branch nor another case may do. */
+static struct text read_start(struct pool *pool, struct text pattern, bool nocase)
+{
+    struct build b = build_in_pool(pool, pattern.n, pattern.n);
+    size_t i = 1, before = 0;
+    if (nocase || !text_starts(pattern, T("^")) || text_find_char(pattern, '|') >= 0) return T("");
+    for (; i < pattern.n && !strchr("^$.[]()?*+{}|#", pattern.p[i]) && pattern.p[i]; i++) {
+        before = b.n;
+        if (pattern.p[i] == '\\' && (++i == pattern.n || !strchr("./-_", pattern.p[i]) || !pattern.p[i])) break;
+        build_char(&b, pattern.p[i]);
+    }
+    bool repeated = i < pattern.n && strchr("?*+{", pattern.p[i]);     /* the last one may come never */
+    return text_upto(build_done(&b), repeated ? before : b.n);
+}
+
 struct regex *regex_compile(struct conf *cf, struct text pattern, bool nocase, conf_result *why)
 {
     int err;
@@ -73,6 +89,7 @@ struct regex *regex_compile(struct conf *cf, struct text pattern, bool nocase, c
     struct regex *r = pool_new(cf->pool, struct regex);
     *r = (struct regex) { .magic = REGEX_MAGIC, .groups = groups, .code = code, .source = text_of(pool_cstr(cf->pool, pattern), pattern.n) };
     r->fast = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0 && !(options & PCRE2_UTF);
+    if (!(options & (PCRE2_EXTENDED | PCRE2_MULTILINE | PCRE2_CASELESS))) r->start = read_start(cf->pool, pattern, nocase);
     *why = add_names(cf, r);
     return *why ? NULL : r;
 }
@@ -159,6 +176,7 @@ static bool complain(const struct regex *r, struct text subject, int err, struct
 bool regex_match(const struct regex *r, struct text subject, struct eval *e)
 {
     NEED(r, REGEX_MAGIC);
+    if (r->start.n && !text_starts(subject, r->start)) return false;
     if (unlikely(r->groups >= data_pairs)) make_room(r->groups + 1);
     PCRE2_SPTR p = (PCRE2_SPTR) (subject.p ? subject.p : "");
     int rc = r->fast ? pcre2_jit_match(r->code, p, subject.n, 0, 0, data, context) : pcre2_match(r->code, p, subject.n, 0, 0, data, context);

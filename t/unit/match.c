@@ -36,6 +36,24 @@ static void bounds(void)
     ok(!regex_match(regexes[2], text_c(as), &e), "long subject");
 }
 
+/* What a pattern begins with is looked at first: that must never change an answer. */
+static void starts(void)
+{
+    static const char *const cases[][3] = {      /* pattern, what matches, what does not */
+        { "^/ab?c", "/ac", "/bc" }, { "^/ab*", "/a", "/b" }, { "^/a{0}b", "/b", "/c" }, { "^a|b", "xb", "x" }, { "^/a\\.b", "/a.b", "/axb" },
+        { "^/a\\d", "/a1", "/ab" }, { "^/\\+", "/+", "/-" }, { "^/\\.?x", "/x", "/y" }, { "^", "", NULL }, { "^$", "", "x" }, { "^/a(?i)b", "/aB", "/Ab" },
+        { "^/\\Qa.b\\E", "/a.b", "/axb" }, { "(?i)^/a", "/A", "/b" }, { "^/a-b_c", "/a-b_c1", "/a-b" },
+    };
+    for (size_t i = 0; i < countof(cases); i++) {
+        char line[64];
+        snprintf(line, sizeof line, "regex '%s';", cases[i][0]);
+        struct conf *cf = http_conf(line);
+        struct eval e = request(cf);
+        ok(regex_match(regexes[0], text_c(cases[i][1]), &e), "%s matches %s", cases[i][0], cases[i][1]);
+        if (cases[i][2]) ok(!regex_match(regexes[0], text_c(cases[i][2]), &e), "%s does not match %s", cases[i][0], cases[i][2]);
+    }
+}
+
 static void regex_errors(void)
 {
     refused_inside("regex '^(/';", "pcre2_compile() failed: missing closing parenthesis in \"^(/\" in test.conf:2");
@@ -117,6 +135,7 @@ int main(void)
     ok(conf_register(), "rows are accepted");
     captures();
     bounds();
+    starts();
     regex_errors();
     precedence();
     wrong_names();
