@@ -1,4 +1,5 @@
 #include "config/conf_inside.h"
+#include "config/lint.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -267,6 +268,7 @@ static bool dispatch(struct conf *cf)
         conf_emerg(cf, "directive \"%s\" has no opening \"{\"", cf->words[0].p);
         return false;
     }
+    if (unlikely(cf->lint != NULL)) lint_line_read(cf);
     conf_result why = set_row(cf, row);
     if (likely(!why)) return true;
     conf_fail(cf, why);
@@ -340,6 +342,7 @@ static bool read_bytes(struct conf *cf, const char *name, char *content, size_t 
     const char *was_file = cf->file;
     unsigned was_line = cf->line;
     cf->source->in = source_of(content, n, run == RUN_PARAM);
+    if (cf->lint) cf->source->in.remark = lint_remark, cf->source->in.remark_arg = cf;
     cf->file = name;
     bool fine = read_run(cf, run);
     cf->source->in = was;
@@ -473,6 +476,7 @@ conf_result conf_enter(struct conf *cf, uint32_t kind, void *object, struct conf
     ASSERT(cf->opened);
     ASSERT(kind && !(kind & (kind - 1)));
     if (out) *out = b;
+    if (unlikely(cf->lint != NULL)) lint_entered(cf, b);
     cf->block = b;
     conf_result why = read_block(cf);
     cf->block = was;
@@ -529,6 +533,7 @@ struct conf *conf_open(struct pool *pool, const char *file, struct text globals,
     cf->testing = testing;
     cf->dump = dump;
     cf->top->file = pool_cstr(pool, text_c(file));
+    if (testing) lint_open(cf);
     if (!read_globals(cf, globals) || !read_file(cf, cf->top->file)) conf_close(&cf);
     return cf;
 }

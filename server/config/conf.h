@@ -134,6 +134,7 @@ struct conf_block {
     const char        *file;
     unsigned           line;
     void              *object;          /* the vhost, location, … that this block describes */
+    struct conf_lines *lines;           /* -t: what stands in it, word by word: lint.h */
 };
 
 struct conf {
@@ -155,6 +156,7 @@ struct conf {
     unsigned           depth;
     struct table       noted;           /* what conf_warn_once has said */
     FILE              *dump;            /* -T */
+    struct lint       *lint;            /* -t: lint.h; else NULL */
 };
 
 /* The list of modules, in order; made by configure (objs/modules.c). Ends with NULL. */

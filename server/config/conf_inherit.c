@@ -1,5 +1,6 @@
 /* conf_inherit: from what was set to what holds: defaults at the top, then "set here, or wholly from above". */
 #include "config/conf_inside.h"
+#include "config/lint.h"
 
 static const struct directive *default_row(const struct module *m, size_t offset)
 {
@@ -124,6 +125,7 @@ bool conf_finish(struct conf *cf)
 {
     bool fine = !cf->errors && finish_top(cf) && finish_children(cf, cf->top) && finish_modules(cf);
     struct conf *ended = cf;
+    if (fine && cf->lint) lint_run(cf);
     if (fine) conf_dump_out(cf);
     conf_close(&ended);
     return fine;

@@ -35,10 +35,17 @@ static enum source_stop too_long(struct source *s, const char *start, unsigned l
     return SOURCE_WRONG;
 }
 
+static void tell_remark(struct source *s, const char *p)
+{
+    const char *end = memchr(p, '\n', (size_t) (s->end - p));
+    s->remark(s->remark_arg, s->line, s->line == s->ended_line, text_of(p + 1, (size_t) ((end ? end : s->end) - p - 1)));
+}
+
 static void skip_blanks(struct source *s)
 {
     char *p = s->at;
     for (; p < s->end; p++) {
+        if (unlikely(*p == '#') && s->remark) tell_remark(s, p);
         if (*p == '#' && !(p = memchr(p, '\n', (size_t) (s->end - p)))) {
             s->at = s->end;
             return;
@@ -136,7 +143,7 @@ static bool read_quoted(struct source *s, struct pool *pool, struct source_words
     return true;
 }
 
-enum source_stop source_read(struct source *s, struct pool *pool, struct source_words *words)
+static enum source_stop read_words(struct source *s, struct pool *pool, struct source_words *words)
 {
     enum source_stop stop = SOURCE_WRONG;
     words->n = 0;
@@ -158,4 +165,11 @@ enum source_stop source_read(struct source *s, struct pool *pool, struct source_
             if (read_bare(s, pool, words, &stop)) return stop;
         }
     }
+}
+
+enum source_stop source_read(struct source *s, struct pool *pool, struct source_words *words)
+{
+    enum source_stop stop = read_words(s, pool, words);
+    s->ended_line = s->line;
+    return stop;
 }

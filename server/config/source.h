@@ -15,6 +15,10 @@ struct source {
     unsigned line;
     bool     is_param;          /* the words of -g */
     char     why[128];          /* what is wrong, in nginx's words, after SOURCE_WRONG */
+    unsigned ended_line;        /* where the last run of words ended */
+    /* Who wants the comments (without "#"), or NULL. behind: of a run of words that ended on that line. */
+    void   (*remark)(void *arg, unsigned line, bool behind, struct text comment);
+    void    *remark_arg;
 };
 
 struct source_words { struct text *v; size_t n, cap; };

@@ -2,6 +2,7 @@
 #include "base/build.h"
 #include "config/conf_help.h"
 #include "eval/eval.h"
+#include "config/lint.h"
 #include "os/spawn.h"
 #include "process/master.h"
 #include "process/options.h"
@@ -28,7 +29,11 @@ static int help(const char *topic)
         conf_help_list(stdout);
         return 0;
     }
-    if (conf_help(stdout, text_c(topic))) return 0;
+    if (strcmp(topic, "lint") == 0) {
+        lint_help_list(stdout);
+        return 0;
+    }
+    if (conf_help(stdout, text_c(topic)) || lint_help(stdout, text_c(topic))) return 0;
     char room[256];
     struct build near = build_in_room(room, sizeof room);
     conf_help_nearest(&near, text_c(topic));

@@ -1,4 +1,5 @@
 #include "process/master.h"
+#include "config/lint.h"
 #include "os/spawn.h"
 #include "process/child.h"
 #include "process/core_conf.h"
@@ -439,6 +440,10 @@ int master_test(const struct options *o)
     clock_update();
     struct cycle *c = cycle_open(o, NULL, true);
     bool passed = c && pidfile_try(core_conf(c->conf->top)->pid);
+    unsigned found = passed ? lint_count(c->conf) : 0;
+    if (found && !o->quiet)
+        log_line(log_main, L_STDERR, NULL, 0, "lint: %u finding%s; \"weir -h ID\" explains one, the comment \"# lint: off ID\" silences it", found, found == 1 ? "" : "s");
+    if (found && o->strict) passed = false;
     if (!passed) log_line(log_main, L_STDERR, NULL, 0, "configuration file %s test failed", o->file.p);
     else if (!o->quiet) log_line(log_main, L_STDERR, NULL, 0, "configuration file %s test is successful", o->file.p);
     cycle_close(&c);

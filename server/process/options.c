@@ -47,11 +47,19 @@ static int find_taking(char c)
     return -1;
 }
 
+/* "--strict": what nginx does not have. */
+static bool take_long(struct options *o, const char *arg)
+{
+    if (strcmp(arg, "--strict")) return refuse(arg);
+    return o->strict = true;
+}
+
 /* The argument argv[*at], "-tq" or "-c file" or "-cfile"; *at moves over what was taken. */
 static bool take_argument(struct options *o, struct given *g, int *at)
 {
     const char *arg = o->argv[*at], *next = *at + 1 < o->argc ? o->argv[*at + 1] : NULL;
     if (arg[0] != '-' || !arg[1]) return refuse(arg);
+    if (arg[1] == '-') return take_long(o, arg);
     for (const char *p = arg + 1; *p; p++) {
         if (take_switch(o, *p)) {
             bool topic = (*p == 'h' || *p == '?') && !p[1] && next && *next != '-';
@@ -126,16 +134,19 @@ void options_print_usage(void)
     fprintf(stderr,
         "Usage: weir [-?hvVtTq] [-s signal] [-p prefix]\n"
         "            [-e filename] [-c filename] [-g directives]\n"
-        "       weir -h directive\n"
+        "       weir -t --strict\n"
+        "       weir -h directive | lint\n"
         "\n"
         "Options:\n"
         "  -?,-h         : this help\n"
         "  -h directive  : show syntax, default and contexts of a directive and exit\n"
         "  -h directives : list all directives and exit\n"
         "  -h variables  : list all variables of http and exit\n"
+        "  -h lint       : list what -t warns of and exit; -h with one of these explains it\n"
         "  -v            : show version and exit\n"
         "  -V            : show version and configure options then exit\n"
-        "  -t            : test configuration and exit\n"
+        "  -t            : test configuration and exit; classic mistakes in it are warned of\n"
+        "  --strict      : with -t: such a warning fails the test\n"
         "  -T            : test configuration, dump it and exit\n"
         "  -q            : suppress non-error messages during configuration testing\n"
         "  -s signal     : send signal to a master process: stop, quit, reopen, reload\n"

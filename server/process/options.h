@@ -7,8 +7,9 @@
 struct options {
     bool                help, version, configure;   /* -h or -?, -v, -V */
     bool                test, dump, quiet;          /* -t, -T (sets test as well), -q */
+    bool                strict;                     /* --strict: a finding of lint fails the test */
     const char         *signal;                     /* -s: "stop", "quit", "reopen", "reload"; NULL: none */
-    const char         *topic;                      /* -h TOPIC: a directive, "directives", "manual"; NULL: none */
+    const char         *topic;                      /* -h TOPIC: a directive, "directives", a kind of lint finding, "lint"; NULL: none */
     struct text         prefix;                     /* -p or built in; ends with "/" unless empty; NUL-ended */
     struct text         file;                       /* -c or built in: full path, NUL-ended */
     struct text         error_log;                  /* -e or built in: full path, or empty for stderr; NUL-ended */
