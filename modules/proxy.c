@@ -1,5 +1,6 @@
 /* proxy: requests passed to another server over HTTP. */
 #include "modules/proxy.h"
+#include "http/explain.h"
 #include "http/reqbody.h"
 #include "upstream/group.h"
 #include "wire/uri.h"
@@ -136,6 +137,23 @@ static bool streams(const struct request *r, const struct proxy_conf *c)
     return !c->g.request_buffering.on && !c->body && c->g.pass_body.on && (!r->in_chunked || c->version >= 1001);
 }
 
+/* --explain: what would be sent, by whose code it is sent, to nobody. */
+static struct verdict explain(struct request *r, struct proxy_request *q, struct group *g)
+{
+    struct exchange *x = pool_new(r->pool, struct exchange);
+    *x = (struct exchange) { .magic = EXCHANGE_MAGIC, .r = r, .proto = &proxy_protocol, .conf = &q->conf->g, .data = q, .keep = g->keep.connections > 0 };
+    r->exchange = x;
+    if (!proxy_head_make(x)) return v_reply(500);
+    explain_directive(r, "proxy_pass", "answer: by proxy_pass to %.*s, uri \"%.*s\"", TEXT_ARG(g->name), TEXT_ARG(x->target.uri));
+    struct text head = x->send.head, line;
+    while (text_split(&head, '\n', &line)) {
+        if (text_ends(line, T("\r"))) line.n--;
+        if (line.n) explain_more("%.*s", TEXT_ARG(line));
+    }
+    r->exchange = NULL;
+    return v_over();
+}
+
 static struct verdict answer(struct request *r)
 {
     struct proxy_conf *c = request_values(r, &http_proxy_module);
@@ -149,6 +167,7 @@ static struct verdict answer(struct request *r)
     q->conf = c;
     struct group *g = find_target(r, q, &status);
     if (!g) return v_reply(status);
+    if (unlikely(explain_on != NULL)) return explain(r, q, g);
     struct exchange *x = exchange_open(r, &proxy_protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = q->url.scheme }, q);
     x->keep = g->keep.connections > 0;
     if (q->url.secure) x->secure = proxy_ssl_of(r);

@@ -4,6 +4,7 @@
  */
 #include "modules/module.h"
 #include "eval/condition.h"
+#include "http/explain.h"
 #include "http/steps.h"
 #include "http/vhost.h"
 #include "wire/uri.h"
@@ -29,6 +30,8 @@ struct op {
     struct location  *location;    /* if, in a location: values in force from here on */
     struct rewrite   *rewrite;
     int               status;      /* return */
+    const char       *file;
+    unsigned          line;
 };
 
 struct program {
@@ -56,7 +59,7 @@ static struct op *add_op(struct conf *cf, enum op_kind kind)
     p->block = b;
     if (p->count == p->cap) p->ops = pool_grow(cf->pool, p->ops, p->count, &p->cap, sizeof *p->ops);
     struct op *op = &p->ops[p->count++];
-    *op = (struct op) { .kind = kind };
+    *op = (struct op) { .kind = kind, .file = cf->file, .line = cf->line };
     return op;
 }
 
@@ -282,10 +285,12 @@ static struct verdict change_uri(struct run *run, const struct rewrite *w)
 }
 
 /* *done_out: the program ends here. */
-static struct verdict run_rewrite(struct run *run, const struct rewrite *w, bool *done_out)
+static struct verdict run_rewrite(struct run *run, const struct op *op, bool *done_out)
 {
     struct request *r = run->r;
+    const struct rewrite *w = op->rewrite;
     bool matched = regex_match(w->regex, r->uri, &r->eval);
+    explain_note(op->file, op->line, "rewrite: \"%.*s\" %s \"%.*s\"", TEXT_ARG(regex_source(w->regex)), matched ? "matches" : "does not match", TEXT_ARG(r->uri));
     if (run->log)
         request_log(r, L_NOTICE, 0, "\"%.*s\" %s \"%.*s\"", TEXT_ARG(regex_source(w->regex)), matched ? "matches" : "does not match", TEXT_ARG(r->uri));
     if (!matched) {
@@ -301,12 +306,14 @@ static struct verdict run_rewrite(struct run *run, const struct rewrite *w, bool
     if (w->stop) r->valid_location = false;
     if (w->status) return redirect(run, w);
     struct verdict v = change_uri(run, w);
+    if (unlikely(explain_on != NULL)) explain_more("the uri is now \"%.*s\", args \"%.*s\"%s", TEXT_ARG(r->uri), TEXT_ARG(r->args), w->stop ? ", and stays in this location" : w->last ? ", and the location is looked for anew" : "");
     if (v.what != V_NEXT) *done_out = true;
     return v;
 }
 
 static struct verdict run_return(struct request *r, const struct op *op)
 {
+    explain_note(op->file, op->line, "return %d", op->status);
     if (op->status >= 400 && !op->value) return v_reply(op->status);
     r->out.status = op->status;           /* a text may speak of $status */
     struct text text = op->value ? template_render(op->value, &r->eval) : T("");
@@ -335,7 +342,7 @@ static void run_set(struct run *run, const struct op *op)
 static struct verdict run_program(struct request *r, const struct program *p)
 {
     struct run run = { .r = r, .quote = true, .log = ((struct rewrite_conf *) request_values(r, &rewrite_module))->log.on };
-    bool done = false;
+    bool done = false, holds;
     r->eval.failed = false;
     for (size_t i = 0; i < p->count;) {
         const struct op *op = &p->ops[i++];
@@ -343,14 +350,17 @@ static struct verdict run_program(struct request *r, const struct program *p)
         switch (op->kind) {
         case OP_SET:
             run_set(&run, op);
+            explain_note(op->file, op->line, "set: the value is \"%.*s\"", TEXT_ARG(value_text(eval_get(&r->eval, op->index))));
             break;
         case OP_IF:
-            if (!condition_test(op->condition, &r->eval, run.log ? r->log : NULL)) i = op->skip;
+            holds = condition_test(op->condition, &r->eval, run.log ? r->log : NULL);
+            explain_note(op->file, op->line, "if: the condition %s", holds ? "holds" : "does not hold");
+            if (!holds) i = op->skip;
             else if (op->location) request_enter(r, op->location);
             if (unlikely(r->eval.failed)) return v_reply(500);
             break;
         case OP_REWRITE:
-            v = run_rewrite(&run, op->rewrite, &done);
+            v = run_rewrite(&run, op, &done);
             if (done) return v;
             break;
         case OP_RETURN:

@@ -1,5 +1,6 @@
 #include "http/http.h"
 #include "http/core_conf.h"
+#include "http/explain.h"
 #include "http/listen.h"
 #include "process/core_conf.h"
 
@@ -189,7 +190,7 @@ static bool open_cycle(struct cycle *c)
     return temp_folders_make(c);
 }
 
-static const struct process_part process = { .open = open_cycle };
+static const struct process_part process = { .open = open_cycle, .explain = explain_run };
 static const struct module process_module = { .name = "http_process", .part = &process, .part_kind = &process_part_kind };
 
 struct module http_module = { .name = "http", .rows = rows, .finish = finish, .extra = &process_module };

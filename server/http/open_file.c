@@ -1,4 +1,5 @@
 #include "http/open_file.h"
+#include "http/explain.h"
 #include "event/thread.h"
 #include "http/core_conf.h"
 #include "http/open_file_cache.h"
@@ -273,12 +274,22 @@ static void remember(struct open_file_conf *conf, struct text path, struct open_
     else open_file_cache_put(conf->cache, path, links, found, (uint64_t) conf->min_uses);
 }
 
+static struct verdict explained(struct request *r, const struct opening *o, struct text path, struct open_file *out)
+{
+    struct opening now = *o;
+    open_it(&now);
+    tell(&now, out);
+    explain_file(r, path, !out->err, out->is_folder);
+    return v_next();
+}
+
 struct verdict open_file(struct request *r, struct text path, enum open_want want, struct open_file *out)
 {
     struct open_file_conf *conf = request_values(r, &open_file_module);
     struct opening o = { .path = path.p, .links = open_file_links(r, path), .want = want, .ahead = conf->read_ahead.bytes };
     struct asked *a = conf->aio.on ? find_asked(r, path, want) : NULL;
     NEED(r, REQUEST_MAGIC);
+    if (unlikely(explain_on != NULL)) return explained(r, &o, path, out);
     if (a && !a->through) return v_wait();
     if (a) {
         tell(&a->o, out);

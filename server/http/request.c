@@ -1,5 +1,6 @@
 #include "http/request.h"
 #include "http/core_conf.h"
+#include "http/explain.h"
 #include "http/reqbody.h"
 #include "http/steps.h"
 #include "http/subrequest.h"
@@ -178,6 +179,7 @@ struct verdict request_redirect(struct request *r, struct text uri, struct text 
 {
     NEED(r, REQUEST_MAGIC);
     if (!count_redirect(r, "internally redirecting to", uri)) return v_reply(500);
+    explain_note(NULL, 0, "internally redirected to \"%.*s\"%s%.*s, in step %s", TEXT_ARG(uri), args.n ? " with args " : "", TEXT_ARG(args), r->step->name);
     r->uri = uri;
     r->args = args;
     r->has_args = args.n > 0;
@@ -200,6 +202,7 @@ struct verdict request_redirect_named(struct request *r, struct text name)
         request_log(r, L_ERR, 0, "could not find named location \"%.*s\"", TEXT_ARG(name));
         return v_reply(500);
     }
+    explain_note(l->block->file, l->block->line, "internally redirected to location %.*s, in step %s", TEXT_ARG(name), r->step->name);
     forget(r);
     r->uri_changed = false;
     request_enter(r, l);

@@ -1,4 +1,5 @@
 #include "http/response.h"
+#include "http/explain.h"
 #include "http/core_conf.h"
 #include "http/page.h"
 #include "http/reader.h"
@@ -150,6 +151,10 @@ bool response_head(struct request *r)
     if (r->err_status) {
         r->out.status = r->err_status;
         r->out.reason = T("");
+    }
+    if (unlikely(explain_on != NULL)) {
+        explain_head(r);
+        return false;
     }
     r->out.no_body = has_no_body(r);
     ask_filters(r);

@@ -1,5 +1,6 @@
 #include "http/steps.h"
 #include "http/core_conf.h"
+#include "http/explain.h"
 #include "http/reqbody.h"
 #include "wire/uri.h"
 
@@ -10,6 +11,7 @@ static struct verdict run_hooks(struct request *r)
 {
     const struct hook_list *list = &r->vhost->http->hooks[r->step->index];
     for (; r->hook < list->n; r->hook++) {
+        if (unlikely(explain_on != NULL) && explain_skips(r, list->v[r->hook])) continue;
         struct verdict v = list->v[r->hook]->run(r);
         if (v.what != V_NEXT) return v;
     }
@@ -36,6 +38,7 @@ static struct verdict find_location(struct request *r)
     struct location *l = locations_find(r->vhost->locations, r->uri, &r->eval, &redirect);
     r->uri_changed = false;
     if (unlikely(r->eval.failed)) return v_reply(500);     /* a regex gave up: no location rather than the wrong one */
+    if (unlikely(explain_on != NULL)) explain_location(r, l, redirect);
     request_enter(r, l ? l : r->vhost->self);
     if (l && l->internal && !r->internal) return v_reply(404);
     if (redirect) return redirect_to_folder(r, l);
@@ -115,6 +118,7 @@ static struct verdict post_access(struct request *r)
 
 static struct verdict content(struct request *r)
 {
+    if (unlikely(explain_on != NULL)) return explain_content(r);
     if (r->location->content) return r->location->content(r);
     struct verdict v = run_hooks(r);
     if (v.what != V_NEXT) return v;
@@ -168,7 +172,7 @@ void steps_run(struct request *r, struct verdict v)
     r->running = true;
     while (v.what != V_OVER && !r->closing) {
         if (v.what == V_REPLY) {
-            v = error_page_answer(r, v.status);
+            v = unlikely(explain_on != NULL) ? explain_reply(r, v.status) : error_page_answer(r, v.status);
             continue;
         }
         if (v.what == V_WAIT && !r->resumed) {

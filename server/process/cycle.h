@@ -56,6 +56,7 @@ struct listener *cycle_listener(struct cycle *c, const struct addr *addr, int ty
 struct process_part {
     bool (*open)(struct cycle *c);               /* master: after the configuration is whole, before listeners are opened: zones, key files.
                                                     False after a log line: this generation is dropped. */
+    bool (*explain)(struct cycle *c);            /* -t --explain: on stdout; false after a line on stderr */
     void (*worker_start)(struct cycle *c, unsigned slot);
     void (*worker_quit)(struct cycle *c);        /* graceful end asked for: nothing is accepted any more; finish, and let the next answer on a
                                                     connection be its last. Idle client connections (conn_set_idle) are not closed at once, since a

@@ -444,6 +444,9 @@ int master_test(const struct options *o)
     if (found && !o->quiet)
         log_line(log_main, L_STDERR, NULL, 0, "lint: %u finding%s; \"weir -h ID\" explains one, the comment \"# lint: off ID\" silences it", found, found == 1 ? "" : "s");
     if (found && o->strict) passed = false;
+    struct process_parts at = { 0 };
+    for (const struct process_part *p; passed && o->explain && (p = process_next_part(&at)) != NULL;)
+        if (p->explain) passed = p->explain(c);
     if (!passed) log_line(log_main, L_STDERR, NULL, 0, "configuration file %s test failed", o->file.p);
     else if (!o->quiet) log_line(log_main, L_STDERR, NULL, 0, "configuration file %s test is successful", o->file.p);
     cycle_close(&c);

@@ -47,11 +47,32 @@ static int find_taking(char c)
     return -1;
 }
 
-/* "--strict": what nginx does not have. */
-static bool take_long(struct options *o, const char *arg)
+/* "-H 'Name: value'", for --explain. */
+static bool take_header(struct options *o, int *at)
 {
-    if (strcmp(arg, "--strict")) return refuse(arg);
-    return o->strict = true;
+    const char *next = *at + 1 < o->argc ? o->argv[*at + 1] : NULL;
+    if (!next || !strchr(next, ':') || o->header_count == countof(o->headers)) {
+        fprintf(stderr, "weir: option \"-H\" requires \"Name: value\", at most %zu times\n", countof(o->headers));
+        return false;
+    }
+    o->headers[o->header_count++] = next;
+    ++*at;
+    return true;
+}
+
+/* "--strict": what nginx does not have. */
+static bool take_long(struct options *o, const char *arg, int *at)
+{
+    char *next = *at + 1 < o->argc ? o->argv[*at + 1] : NULL;
+    if (strcmp(arg, "--strict") == 0) return o->strict = true;
+    if (strcmp(arg, "--explain") && strcmp(arg, "--from")) return refuse(arg);
+    if (!next) {
+        fprintf(stderr, "weir: option \"%s\" requires %s\n", arg, arg[2] == 'e' ? "a request" : "an address");
+        return false;
+    }
+    *(arg[2] == 'e' ? &o->explain : &o->from) = next;
+    ++*at;
+    return true;
 }
 
 /* The argument argv[*at], "-tq" or "-c file" or "-cfile"; *at moves over what was taken. */
@@ -59,7 +80,8 @@ static bool take_argument(struct options *o, struct given *g, int *at)
 {
     const char *arg = o->argv[*at], *next = *at + 1 < o->argc ? o->argv[*at + 1] : NULL;
     if (arg[0] != '-' || !arg[1]) return refuse(arg);
-    if (arg[1] == '-') return take_long(o, arg);
+    if (strcmp(arg, "-H") == 0) return take_header(o, at);
+    if (arg[1] == '-') return take_long(o, arg, at);
     for (const char *p = arg + 1; *p; p++) {
         if (take_switch(o, *p)) {
             bool topic = (*p == 'h' || *p == '?') && !p[1] && next && *next != '-';
@@ -134,7 +156,7 @@ void options_print_usage(void)
     fprintf(stderr,
         "Usage: weir [-?hvVtTq] [-s signal] [-p prefix]\n"
         "            [-e filename] [-c filename] [-g directives]\n"
-        "       weir -t --strict\n"
+        "       weir -t [--strict] [--explain request [-H header] [--from address]]\n"
         "       weir -h directive | lint\n"
         "\n"
         "Options:\n"
@@ -147,6 +169,9 @@ void options_print_usage(void)
         "  -V            : show version and configure options then exit\n"
         "  -t            : test configuration and exit; classic mistakes in it are warned of\n"
         "  --strict      : with -t: such a warning fails the test\n"
+        "  --explain request : with -t: say what 'GET http://host/uri' would come to, and why\n"
+        "  -H header     : a header of that request, \"Name: value\"; may be repeated\n"
+        "  --from address : the client of that request (default: 127.0.0.1)\n"
         "  -T            : test configuration, dump it and exit\n"
         "  -q            : suppress non-error messages during configuration testing\n"
         "  -s signal     : send signal to a master process: stop, quit, reopen, reload\n"

@@ -8,6 +8,9 @@ struct options {
     bool                help, version, configure;   /* -h or -?, -v, -V */
     bool                test, dump, quiet;          /* -t, -T (sets test as well), -q */
     bool                strict;                     /* --strict: a finding of lint fails the test */
+    const char         *explain, *from;             /* --explain: a request; --from: its client's address; NULL: none */
+    const char         *headers[32];                /* -H: of that request */
+    size_t              header_count;
     const char         *signal;                     /* -s: "stop", "quit", "reopen", "reload"; NULL: none */
     const char         *topic;                      /* -h TOPIC: a directive, "directives", a kind of lint finding, "lint"; NULL: none */
     struct text         prefix;                     /* -p or built in; ends with "/" unless empty; NUL-ended */
