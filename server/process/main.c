@@ -1,8 +1,8 @@
 /* main: the command line leads to the master, or to a few words. */
 #include "base/build.h"
 #include "config/conf_help.h"
-#include "eval/eval.h"
 #include "config/lint.h"
+#include "eval/eval.h"
 #include "os/spawn.h"
 #include "process/master.h"
 #include "process/options.h"
