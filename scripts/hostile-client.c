@@ -668,7 +668,7 @@ static struct conn *new_conn(enum kind kind, int fd)
         char *in = c->in;
         size_t room = c->room;
         struct stream *s = c->s;
-        *c = (struct conn) { .kind = kind, .fd = fd, .in = in, .room = room, .s = s, .due = now_ms() + (classifying ? 1000 : PATIENCE_MS) };
+        *c = (struct conn) { .kind = kind, .fd = fd, .in = in, .room = room, .s = s, .due = now_ms() + (classifying ? 1000 : PATIENCE_MS / 4) };
         int one = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         return c;
@@ -677,15 +677,15 @@ static struct conn *new_conn(enum kind kind, int fd)
     return NULL;
 }
 
-/* Would the server wait for more after these bytes? Then it is told that there is no more. When classifying, what is refused
- * is left to time, since a server that is told so may leave out its answer. */
+/* Would the server wait for more after these bytes? Then it is told that there is no more. What is refused
+ * is left to the server first: one that sees its client leave may leave out its answer. */
 static int ends_short(const struct stream *s)
 {
     struct bytes b = { s->p, s->n };
     struct judged j = { .verdict = FINE };
     for (size_t at = 0; at < s->n; at = j.end)
         if ((j = judge(b, at, 0)).verdict != FINE) break;
-    return classifying ? j.verdict == SHORT : j.verdict != FINE;
+    return j.verdict == SHORT;
 }
 
 static void send_some(struct conn *c)
@@ -790,7 +790,7 @@ static void look_at_clock(void)
     long now = now_ms();
     for (unsigned i = 0; i < 2 * CONNECTIONS_MAX; i++) {
         if (conns[i].kind != CLIENT || conns[i].due > now) continue;
-        if (classifying && !conns[i].half_closed) {
+        if (!conns[i].half_closed) {
             conns[i].half_closed = 1;
             conns[i].due = now + PATIENCE_MS;
             shutdown(conns[i].fd, SHUT_WR);
