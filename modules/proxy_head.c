@@ -1,6 +1,7 @@
 /* proxy_head: the head of a proxied request: compiled from proxy_set_header and the defaults, written in one pass. */
 #include "modules/proxy.h"
 #include "http/reqbody.h"
+#include "wire/scan.h"
 #include "wire/uri.h"
 
 /* TEXT: whole lines. VALUE: text is "Name: ", the line is left out when the value is empty. */
@@ -182,12 +183,18 @@ static void put_client_fields(struct build *b, const struct request *r, const st
 
 /* ---- write ---- */
 
-static void put_value(struct build *b, const struct part *p, struct eval *e)
+/* A value with a line end in it ("proxy_set_header X $uri") is not sent: the rest would be a field of the client's making. */
+static void put_value(struct build *b, const struct part *p, struct request *r)
 {
+    struct eval *e = &r->eval;
     size_t at = b->n;
     build_text(b, p->text);
     size_t begun = b->n;
     template_build(p->value, e, b);
+    if (unlikely(scan_breaks_line(b->p + begun, b->p + b->n))) {
+        log_at(r->log, L_ERR, r->about, 0, "a value with a line end is not sent in the request field \"%.*s\"", (int) (begun - at) - 2, b->p + at);
+        b->n = begun;
+    }
     if (b->n == begun) b->n = at;      /* nothing: the field is not sent */
     else build_lit(b, "\r\n");
 }
@@ -200,7 +207,7 @@ static void put_part(struct build *b, const struct part *p, struct exchange *x)
         build_text(b, p->text);
         break;
     case PART_VALUE:
-        put_value(b, p, &x->r->eval);
+        put_value(b, p, x->r);
         break;
     case PART_HOST:
         build_lit(b, "Host: ");
@@ -241,6 +248,18 @@ static struct text body_of(struct exchange *x)
     return body;
 }
 
+/* RFC 9112 3.2: no space or control character stands in a target. "proxy_pass http://x$uri" brings decoded ones: encoded again. */
+static void put_target(struct build *b, struct text uri)
+{
+    const char *end = uri.p + uri.n;
+    for (const char *p = uri.p; p < end; p++) {
+        const char *from = p;
+        p = scan_target(p, end);
+        build_text(b, text_of(from, (size_t) (p - from)));
+        if (p < end) build_fmt(b, "%%%02X", (unsigned char) *p);
+    }
+}
+
 bool proxy_head_make(struct exchange *x)
 {
     struct proxy_request *q = proxy_of(x);
@@ -257,7 +276,7 @@ bool proxy_head_make(struct exchange *x)
     struct build b = build_in_pool(r->pool, 64 + method.n + uri.n + q->url.host_header.n + h->bytes + body.n + (size_t) r->in_bytes, 0);
     build_text(&b, method);
     build_char(&b, ' ');
-    build_text(&b, uri);
+    put_target(&b, uri);
     build_text(&b, q->conf->version < 1001 ? T(" HTTP/1.0\r\n") : T(" HTTP/1.1\r\n"));
     for (size_t i = 0; i < h->n; i++) put_part(&b, &h->parts[i], x);
     if (q->conf->g.pass_headers.on) put_client_fields(&b, r, h);

@@ -199,6 +199,10 @@ static bool wants_keepalive(const struct request *r)
     if (!r->in_at[FIELD_CONNECTION]) return keep;
     for (unsigned i = r->in_at[FIELD_CONNECTION] - 1u; i < r->in.n; i++) {
         if (r->in.v[i].id != FIELD_CONNECTION) continue;
+        if (text_eq_nocase(r->in.v[i].value, T("keep-alive"))) {      /* nearly always */
+            keep = true;
+            continue;
+        }
         if (value_has(r->in.v[i].value, T("close"))) return false;
         keep |= value_has(r->in.v[i].value, T("keep-alive"));
     }

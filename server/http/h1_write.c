@@ -3,6 +3,7 @@
 #include "http/page.h"
 #include "process/cycle.h"
 #include "wire/date.h"
+#include "wire/scan.h"
 #include <errno.h>
 
 enum { OUT_MOST = 262144, HEAD_USUAL = 1024 };
@@ -84,9 +85,29 @@ static void put_connection(struct build *b, const struct h1 *h, const struct req
     build_lit(b, "\r\n");
 }
 
-static void put_fields(struct build *b, const struct fields *f)
+/* Values made of variables may have a line end in them ("return 301 https://x$uri"): such a field is not sent. */
+static void put_clean(struct build *b, const struct request *r, struct text name, struct text value)
 {
-    for (unsigned i = 0; i < f->n; i++) put_field(b, f->v[i].name, f->v[i].value);
+    if (likely(!scan_breaks_line(value.p, value.p + value.n))) put_field(b, name, value);
+    else request_log(r, L_ERR, 0, "a value with a line end is not sent in the response field \"%.*s\"", TEXT_ARG(name));
+}
+
+/* A line end in a location came out of a decoded uri: encoded again it is what the client asked for. */
+static void put_location(struct build *b, const struct request *r)
+{
+    struct text to = r->out.location;
+    build_lit(b, "Location: ");
+    if (likely(!scan_breaks_line(to.p, to.p + to.n))) build_text(b, to);
+    else for (size_t i = 0; i < to.n; i++) {
+        if ((unsigned char) to.p[i] < 0x20) build_fmt(b, "%%%02X", (unsigned char) to.p[i]);
+        else build_char(b, to.p[i]);
+    }
+    build_lit(b, "\r\n");
+}
+
+static void put_fields(struct build *b, const struct request *r, const struct fields *f)
+{
+    for (unsigned i = 0; i < f->n; i++) put_clean(b, r, f->v[i].name, f->v[i].value);
 }
 
 static void put_known(struct build *b, const struct request *r)
@@ -102,7 +123,7 @@ static void put_known(struct build *b, const struct request *r)
         build_lit(b, "\r\n");
     }
     if (o->modified >= 0 && !o->has_modified) put_field(b, T("Last-Modified"), date_format(date, o->modified));
-    if (o->location.n && o->location_made) put_field(b, T("Location"), o->location);
+    if (o->location.n && o->location_made) put_location(b, r);
 }
 
 void h1_write_head(struct request *r)
@@ -123,8 +144,8 @@ void h1_write_head(struct request *r)
     if (h->chunked) build_lit(&b, "Transfer-Encoding: chunked\r\n");
     put_connection(&b, h, r);
     if (o->etag.n) put_field(&b, T("ETag"), o->etag);
-    if (o->location.n && !o->location_made) put_field(&b, T("Location"), o->location);
-    put_fields(&b, &o->fields);
+    if (o->location.n && !o->location_made) put_location(&b, r);
+    put_fields(&b, r, &o->fields);
     build_lit(&b, "\r\n");
     r->out.head_bytes = (uint32_t) b.n;
     chain_add_text(&h->out, build_done(&b));
@@ -138,7 +159,7 @@ void h1_write_informational(struct request *r, int status, const struct fields *
     struct response o = { .status = status };
     struct build b = build_in_pool(r->pool, 0, 0);
     put_status(&b, &o);
-    if (f) put_fields(&b, f);
+    if (f) put_fields(&b, r, f);
     build_lit(&b, "\r\n");
     chain_add_text(&h->out, build_done(&b));
     h1_write_flush(h);
@@ -166,7 +187,7 @@ static void end_chunks(struct h1 *h, struct request *r)
     }
     struct build b = build_in_pool(r->pool, 0, 0);
     build_lit(&b, "0\r\n");
-    put_fields(&b, &r->out.trailers);
+    put_fields(&b, r, &r->out.trailers);
     build_lit(&b, "\r\n");
     chain_add_text(&h->out, build_done(&b));
 }

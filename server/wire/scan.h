@@ -72,4 +72,12 @@ SCAN_(target)    /* all but spaces and control characters */
 
 #undef SCAN_
 
+/* RFC 9110 5.5: CR, LF and NUL have no place in a value: what follows one would be a field, or a message, of somebody else's. */
+static inline bool scan_breaks_line(const char *p, const char *end)
+{
+    for (; (p = scan_value(p, end)) < end; p++)
+        if (*p == '\r' || *p == '\n' || *p == '\0') return true;
+    return false;
+}
+
 #endif
