@@ -116,6 +116,7 @@ static bool begin(struct request *r, struct filter_at *at, struct text type, str
 static bool head(struct request *r, struct filter_at *at)
 {
     const struct charset_conf *c = conf_of(r);
+    if (r->main == r && c->charset.kind == NAME_OFF && !r->out.wanted_charset.n) return false;
     struct text type, from = named(r, &type), to;
     if (!target_of(r, from, &to)) return false;
     if (!from.n && c->source.kind == NAME_OFF) {

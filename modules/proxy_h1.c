@@ -31,6 +31,10 @@ static bool may_keep(const struct exchange *x, const struct framing *f)
     for (unsigned i = 0; i < x->up.fields.n; i++) {
         const struct field *h = &x->up.fields.v[i];
         if (h->id != FIELD_CONNECTION) continue;
+        if (text_eq_nocase(h->value, T("keep-alive"))) {      /* nearly always */
+            keep = true;
+            continue;
+        }
         if (has_token(h->value, T("close"))) return false;
         keep |= has_token(h->value, T("keep-alive"));
     }

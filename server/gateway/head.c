@@ -9,10 +9,10 @@
 /* Taken apart where "type; charset=x" is how it would be put together again; else it stays as it came. */
 static void put_type(struct response *out, struct text value)
 {
-    ssize_t at = text_find(value, T("; charset="));
+    ssize_t at;
     out->type = value;
     out->charset = (struct text) { NULL, 0 };
-    if (at <= 0) return;
+    if (text_find_char(value, ';') < 0 || (at = text_find(value, T("; charset="))) <= 0) return;
     struct text type = text_upto(value, (size_t) at), charset = text_from(value, (size_t) at + 10);
     if (!charset.n || charset.p[0] == '"' || text_find_char(type, ';') >= 0 || text_find_char(charset, ';') >= 0) return;
     out->type = type;
