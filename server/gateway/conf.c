@@ -76,6 +76,10 @@ bool gateway_hides(const struct gateway_hidden *h, const struct field *f)
     return false;
 }
 
+static conf_result parse_checked(struct conf *cf, const struct directive *d, void *field) { return conf_bytes.parse(cf, d, field); }
+
+const struct conf_type gateway_checked_size = { "size", sizeof(bytes), CONF_NO_EFFECT, 1, 1, parse_checked };
+
 /* busy and write sizes that are not set follow the larger buffer size, whatever the enclosing block says. */
 static conf_result check_sizes(struct conf *cf, const struct gateway_conf *g, const char *p)
 {

@@ -45,6 +45,9 @@ struct gateway_conf {
 extern const struct conf_type gateway_bind_type;
 extern const struct conf_choice gateway_next_choices[], gateway_ignore_choices[];
 
+/* A size that nginx's rules on it are held to, and that does nothing else: says so once. */
+extern const struct conf_type gateway_checked_size;
+
 #define GATEWAY_ROWS(S, g, P, TEMP) \
     D_TIME(S, g.connect_timeout, P "connect_timeout", IN_HSL, "60s", "How long connecting to a peer may take."), \
     D_TIME(S, g.send_timeout, P "send_timeout", IN_HSL, "60s", "How long the peer may take nothing of the request before it is given up."), \
@@ -62,9 +65,9 @@ extern const struct conf_choice gateway_next_choices[], gateway_ignore_choices[]
     D_BITS(S, g.ignore_headers, P "ignore_headers", IN_HSL, NULL, gateway_ignore_choices, "Fields of the peer's answer that are not acted upon."), \
     D_SIZE(S, g.buffer_size, P "buffer_size", IN_HSL, "4k", "The most that the head of the peer's answer may take."), \
     D_BUFS(S, g.buffers, P "buffers", IN_HSL, "8 4k", "How much of an answer may wait in memory for a slow client."), \
-    D_SIZE(S, g.busy_buffers_size, P "busy_buffers_size", IN_HSL, NULL, "How much of that may be on its way to the client while the rest is being read; twice the larger buffer size unless set."), \
+    D_TYPE(S, g.busy_buffers_size, bytes, &gateway_checked_size, P "busy_buffers_size", IN_HSL, NULL, "Checked against the buffers as nginx does; what may be on its way to the client is bounded by weir itself."), \
     D_TYPE(S, g.max_temp_file_size, bytes, &conf_bytes_off, P "max_temp_file_size", IN_HSL, "1024m", "How much of an answer may wait in a temporary file; 0: none."), \
-    D_SIZE(S, g.temp_file_write_size, P "temp_file_write_size", IN_HSL, NULL, "How much is written to a temporary file at a time; twice the larger buffer size unless set."), \
+    D_TYPE(S, g.temp_file_write_size, bytes, &gateway_checked_size, P "temp_file_write_size", IN_HSL, NULL, "Checked against the buffers as nginx does; weir writes all that the buffers hold at a time."), \
     D_TYPE(S, g.temp_path, struct temp_path, &temp_path_type, P "temp_path", IN_HSL, TEMP, "The folder of temporary files, with up to three levels of folders below it."), \
     D_TYPE(S, g.bind, struct gateway_bind *, &gateway_bind_type, P "bind", IN_HSL, NULL, "The local address of connections to peers."), \
     D_TYPE(S, g.hide, struct conf_texts, &conf_texts, P "hide_header", IN_HSL, NULL, "A field of the peer's answer that is not passed to the client."), \
