@@ -90,7 +90,7 @@ conf_result location_read(struct conf *cf)
     conf_result why = read_name(cf, &kind, &name, &nocase);
     if (!why) why = check_nesting(cf, kind, name, outer);
     if (why) return why;
-    struct location *l = location_open(cf, kind, pool_text(cf->pool, name), outer);
+    struct location *l = location_open(cf, kind, text_of(pool_cstr(cf->pool, name), name.n), outer);
     if (kind == LOCATION_REGEX && !(l->regex = regex_compile(cf, l->name, nocase, &why))) return why;
     struct locations **set = set_reading(cf, outer);
     if (!*set) *set = locations_open(cf);

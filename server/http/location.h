@@ -15,7 +15,7 @@ enum location_kind { LOCATION_PREFIX, LOCATION_EXACT, LOCATION_PREFIX_FINAL /* ^
 struct location {
     unsigned            magic;
     enum location_kind  kind;
-    struct text         name;            /* prefix, regex source, "@name" */
+    struct text         name;            /* prefix, regex source, "@name"; ends with NUL */
     struct regex       *regex;
     struct conf_block  *block;           /* its values: block->values */
     struct location    *parent;          /* enclosing location or NULL */
