@@ -297,6 +297,7 @@ void h1_take(struct h1 *h)
  * server, or for anything else before the response, waits for it in vain; a response of our own is sent to its end. */
 static bool goes_on(const struct h1 *h)
 {
+    if (h->r->sub_count) return false;       /* what its subrequests wait for, upstream servers mostly, is not for it any more */
     const struct exchange_ops *x = h->r->exchange ? h->r->exchange_ops : NULL;
     return x ? x->client_left && x->client_left(h->r) : h->r->out.head_sent;
 }
