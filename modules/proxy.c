@@ -97,6 +97,12 @@ static const struct conf_type pass_type = { "URL", 0, 0, 1, 1, parse_pass };
 
 /* ---- a request ---- */
 
+static const struct gateway_protocol proxy_protocol = {
+    .name = "http", .make_request = proxy_head_make, .restart = answer_restart, .parse_head = answer_parse_head, .parse_body = answer_parse_body,
+    .raw_left = answer_raw_left, .raw_took = answer_raw_took, .ends_at_eof = answer_ends_at_eof, .frame_body = answer_frame_body,
+    .rewrite_field = proxy_redirect_field,
+};
+
 static struct group *group_by_url(struct request *r, const struct proxy_pass *p, const struct proxy_url *u)
 {
     struct group *g = groups_find(p->groups, u->host, u->port);
@@ -234,7 +240,7 @@ static bool get_chunked(struct eval *e, const struct variable *v, struct text na
     (void) v;
     (void) name;
     struct proxy_request *q = request_here(e);
-    if (!q || !q->chunked_up) return false;
+    if (!q || !q->answer.chunked_up) return false;
     *out = T("chunked");
     return true;
 }

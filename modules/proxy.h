@@ -1,16 +1,14 @@
 /*
  * proxy: what the files of the http proxy share.
  *   proxy.c           rows, proxy_pass, variables        proxy_head.c      the request's head, compiled and written
- *   proxy_ssl.c       TLS
- *   proxy_h1.c        HTTP/1 answers                     proxy_redirect.c  Location and Refresh for the client
+ *   proxy_ssl.c       TLS                                proxy_redirect.c  Location and Refresh for the client
+ * Answers are read by gateway/answer.h.
  */
 #ifndef MODULES_PROXY_H
 #define MODULES_PROXY_H
 
-#include "gateway/exchange.h"
+#include "gateway/answer.h"
 #include "modules/module.h"
-#include "wire/chunked.h"
-#include "wire/framing.h"
 
 /* proxy_set_header lines, as given */
 struct proxy_header { struct text name; struct template *value; };
@@ -59,18 +57,11 @@ struct proxy_pass {
 
 /* One request's: the exchange's data. */
 struct proxy_request {
+    struct answer            answer;        /* first: answer.h */
     const struct proxy_pass *pass;
     const struct proxy_conf *conf;
     struct proxy_url         url;
-    enum method              method;        /* as sent up */
-    bool                     chunked_up;    /* the request's body goes up chunked */
-    int64_t                  length_up;     /* its length, -1: none is told */
-    /* the answer */
-    bool                     in_fields;
-    struct h1_parse          parse;
-    struct framing           framing;
-    int64_t                  left;          /* of a body with a length */
-    struct chunked           chunked;
+    int64_t                  length_up;     /* of the request's body, -1: none is told */
 };
 
 static inline struct proxy_request *proxy_of(const struct exchange *x) { return x->data; }
@@ -93,7 +84,6 @@ void proxy_ssl_note(struct conf *cf, struct proxy_pass *p);
 /* What r's upstream is spoken to with; the exchange is open already. */
 const struct secure *proxy_ssl_of(struct request *r);
 
-extern const struct gateway_protocol proxy_protocol;
 extern struct module http_proxy_module, http_proxy_pass_module;
 
 #endif

@@ -224,7 +224,7 @@ static void put_part(struct build *b, const struct part *p, struct exchange *x)
         build_lit(b, "\r\n");
         break;
     case PART_CHUNKED:
-        if (q->chunked_up) build_lit(b, "Transfer-Encoding: chunked\r\n");
+        if (q->answer.chunked_up) build_lit(b, "Transfer-Encoding: chunked\r\n");
         break;
     }
 }
@@ -242,7 +242,7 @@ static struct text body_of(struct exchange *x)
     } else if (r->in_chunked && r->body && r->body->whole) {
         q->length_up = r->body->length;
     } else if (r->in_chunked) {
-        q->chunked_up = true;
+        q->answer.chunked_up = true;
         q->length_up = -1;
     }
     return body;
@@ -271,7 +271,7 @@ bool proxy_head_make(struct exchange *x)
         log_at(r->log, L_ERR, r->about, 0, "zero length URI to proxy");
         return false;
     }
-    q->method = q->conf->method ? method_lookup(method) : r->method;
+    q->answer.method = q->conf->method ? method_lookup(method) : r->method;
     x->target.uri = uri;
     struct build b = build_in_pool(r->pool, 64 + method.n + uri.n + q->url.host_header.n + h->bytes + body.n + (size_t) r->in_bytes, 0);
     build_text(&b, method);

@@ -4,7 +4,7 @@
  * Glossary
  *   exchange   one request with one upstream: its tries, one after the other, and what came of them. Owned by the request.
  *   try        one peer asked once; what the $upstream_* variables list.
- *   protocol   how a request is written for the upstream and its answer read: HTTP/1 (modules/proxy_h1.c), later FastCGI …
+ *   protocol   how a request is written for the upstream and its answer read: HTTP/1 (modules/proxy.c, answer.h), later FastCGI …
  *   target     where to: group, and the url for log lines.
  *   send       the request on its way up (send.h).      head   the answer's head, to the client's (head.h).
  *   pipe       the answer's body (pipe.h).              tunnel bytes both ways after an upgrade (tunnel.h).

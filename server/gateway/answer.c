@@ -1,9 +1,8 @@
-/* proxy_h1: answers of HTTP/1 upstreams (RFC 9112). */
-#include "modules/proxy.h"
+#include "gateway/answer.h"
 
-static void restart(struct exchange *x)
+void answer_restart(struct exchange *x)
 {
-    struct proxy_request *q = proxy_of(x);
+    struct answer *q = answer_of(x);
     q->in_fields = false;
     h1_begin(&q->parse, H1_RESPONSE);
     x->up = (struct upstream_response) { .length = -1 };
@@ -43,7 +42,7 @@ static bool may_keep(const struct exchange *x, const struct framing *f)
 
 static enum gateway_parse end_of_head(struct exchange *x)
 {
-    struct proxy_request *q = proxy_of(x);
+    struct answer *q = answer_of(x);
     struct upstream_response *up = &x->up;
     if (up->status < 200 && up->status != 101) return GATEWAY_INFORMATIONAL;
     q->framing = framing_response(up->version, q->method, (unsigned) up->status, up->fields.v, up->fields.n);
@@ -69,7 +68,7 @@ static enum gateway_parse end_of_head(struct exchange *x)
 
 static enum gateway_parse parse_status(struct exchange *x, const char *p, size_t n)
 {
-    struct proxy_request *q = proxy_of(x);
+    struct answer *q = answer_of(x);
     struct h1_status_line line;
     enum h1_result how = h1_status_line(&q->parse, p, n, &line);
     if (how == H1_MORE) return GATEWAY_MORE;
@@ -82,9 +81,9 @@ static enum gateway_parse parse_status(struct exchange *x, const char *p, size_t
     return GATEWAY_DONE;
 }
 
-static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n, size_t *used_out)
+enum gateway_parse answer_parse_head(struct exchange *x, const char *p, size_t n, size_t *used_out)
 {
-    struct proxy_request *q = proxy_of(x);
+    struct answer *q = answer_of(x);
     if (!q->in_fields) {
         enum gateway_parse how = parse_status(x, p, n);
         if (how != GATEWAY_DONE) return how;
@@ -119,7 +118,7 @@ static void keep_trailer(struct exchange *x, const struct field *f)
 
 static enum gateway_parse parse_chunked(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
 {
-    struct chunked *c = &proxy_of(x)->chunked;
+    struct chunked *c = &answer_of(x)->chunked;
     size_t at = 0;
     for (;;) {
         size_t used = 0;
@@ -147,9 +146,9 @@ static enum gateway_parse parse_chunked(struct exchange *x, struct chunk *chunk,
     }
 }
 
-static enum gateway_parse parse_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
+enum gateway_parse answer_parse_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
 {
-    struct proxy_request *q = proxy_of(x);
+    struct answer *q = answer_of(x);
     switch (q->framing.kind) {
     case FRAMING_LENGTH: {
         size_t take = min_of((uint64_t) n, (uint64_t) q->left);
@@ -166,21 +165,21 @@ static enum gateway_parse parse_body(struct exchange *x, struct chunk *chunk, co
     }
 }
 
-static int64_t raw_left(struct exchange *x)
+int64_t answer_raw_left(struct exchange *x)
 {
-    const struct proxy_request *q = proxy_of(x);
+    const struct answer *q = answer_of(x);
     return q->framing.kind == FRAMING_LENGTH ? q->left : 0;
 }
 
-static void raw_took(struct exchange *x, int64_t n) { proxy_of(x)->left -= n; }
+void answer_raw_took(struct exchange *x, int64_t n) { answer_of(x)->left -= n; }
 
-static bool ends_at_eof(struct exchange *x) { return proxy_of(x)->framing.kind == FRAMING_CLOSE; }
+bool answer_ends_at_eof(struct exchange *x) { return answer_of(x)->framing.kind == FRAMING_CLOSE; }
 
 /* ---- the request's body, when it is streamed ---- */
 
-static void frame_body(struct exchange *x, struct chain *in, enum body_end end, struct chain *out)
+void answer_frame_body(struct exchange *x, struct chain *in, enum body_end end, struct chain *out)
 {
-    if (!proxy_of(x)->chunked_up) {
+    if (!answer_of(x)->chunked_up) {
         chain_move(out, in);
         return;
     }
@@ -192,8 +191,3 @@ static void frame_body(struct exchange *x, struct chain *in, enum body_end end, 
     }
     if (end == BODY_FINAL) chain_add_text(out, T(CHUNKED_LAST));
 }
-
-const struct gateway_protocol proxy_protocol = {
-    .name = "http", .make_request = proxy_head_make, .restart = restart, .parse_head = parse_head, .parse_body = parse_body,
-    .raw_left = raw_left, .raw_took = raw_took, .ends_at_eof = ends_at_eof, .frame_body = frame_body, .rewrite_field = proxy_redirect_field,
-};
