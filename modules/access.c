@@ -8,7 +8,7 @@ enum { ORDER_ACCESS = 10 };
 enum rule_kind { RULE_ALL, RULE_UNIX, RULE_NET };
 struct rule { enum rule_kind kind; bool deny; struct cidr net; };
 struct rules { struct rule *v; size_t n, cap; bool v4; };      /* v4: some of them speak of IPv4 */
-struct access_conf { struct rules rules; bool used; };      /* used: of the top: something was said of it */
+struct access_conf { struct rules rules; };
 
 extern struct module access_module;
 
@@ -68,17 +68,7 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
-/* Where nothing is said of it anywhere, requests do not come by. */
-static conf_result note_use(struct conf *cf, struct conf_block *b, void *values)
-{
-    (void) values;
-    if (b != cf->top) ((struct access_conf *) conf_values(cf->top, &access_module))->used = true;
-    return NULL;
-}
+static const struct hook hooks[] = { { .step = &step_access, .name = "access", .run = decide, .order = ORDER_ACCESS }, { .step = NULL } };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
-static bool is_used(struct conf *cf) { return ((const struct access_conf *) conf_values(cf->top, &access_module))->used; }
-
-static const struct hook hooks[] = { { .step = &step_access, .name = "access", .run = decide, .order = ORDER_ACCESS, .wanted = is_used }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
-
-struct module access_module = { .name = "access", .conf_size = sizeof(struct access_conf), .rows = rows, .check = note_use, .part = &part, .part_kind = &http_part_kind };
+struct module access_module = { .name = "access", .conf_size = sizeof(struct access_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

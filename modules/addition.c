@@ -49,6 +49,6 @@ static const struct directive rows[] = {
 
 static const struct filter addition_filter = { .name = "addition", .head = head, .body = body };
 static const struct filter *const filters[] = { &addition_filter, NULL };
-static const struct http_part part = { .filters = filters };
+static const struct http_part part = { .filters = filters, .if_given = true };
 
 struct module addition_module = { .name = "http_addition", .conf_size = sizeof(struct addition_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -13,7 +13,7 @@
 
 enum { ORDER_AUTH_BASIC = 20, THREADS = 2, QUEUE_MOST = 256 };
 
-struct auth_basic_conf { struct template *realm, *file; bool used; };      /* used: of the top: something was said of it */
+struct auth_basic_conf { struct template *realm, *file; };
 
 extern struct module auth_basic_module;
 
@@ -161,17 +161,7 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
-/* Where nothing is said of it anywhere, requests do not come by. */
-static conf_result note_use(struct conf *cf, struct conf_block *b, void *values)
-{
-    (void) values;
-    if (b != cf->top) ((struct auth_basic_conf *) conf_values(cf->top, &auth_basic_module))->used = true;
-    return NULL;
-}
+static const struct hook hooks[] = { { .step = &step_access, .name = "auth_basic", .run = check, .order = ORDER_AUTH_BASIC }, { .step = NULL } };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
-static bool is_used(struct conf *cf) { return ((const struct auth_basic_conf *) conf_values(cf->top, &auth_basic_module))->used; }
-
-static const struct hook hooks[] = { { .step = &step_access, .name = "auth_basic", .run = check, .order = ORDER_AUTH_BASIC, .wanted = is_used }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
-
-struct module auth_basic_module = { .name = "auth_basic", .conf_size = sizeof(struct auth_basic_conf), .rows = rows, .check = note_use, .part = &part, .part_kind = &http_part_kind };
+struct module auth_basic_module = { .name = "auth_basic", .conf_size = sizeof(struct auth_basic_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -20,7 +20,6 @@ struct auth_jwt_conf {
     span                leeway, cache;
     int                 type;
     struct requirements require;
-    bool                used;          /* of the top: something was said of it */
 };
 
 extern struct module auth_jwt_module;
@@ -276,17 +275,7 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
-/* Where nothing is said of it anywhere, requests do not come by. */
-static conf_result note_use(struct conf *cf, struct conf_block *b, void *values)
-{
-    (void) values;
-    if (b != cf->top) ((struct auth_jwt_conf *) conf_values(cf->top, &auth_jwt_module))->used = true;
-    return NULL;
-}
+static const struct hook hooks[] = { { .step = &step_access, .name = "auth_jwt", .run = check, .order = ORDER_AUTH_JWT }, { .step = NULL } };
+static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
 
-static bool is_used(struct conf *cf) { return ((const struct auth_jwt_conf *) conf_values(cf->top, &auth_jwt_module))->used; }
-
-static const struct hook hooks[] = { { .step = &step_access, .name = "auth_jwt", .run = check, .order = ORDER_AUTH_JWT, .wanted = is_used }, { .step = NULL } };
-static const struct http_part part = { .variables = variables, .hooks = hooks };
-
-struct module auth_jwt_module = { .name = "auth_jwt", .conf_size = sizeof(struct auth_jwt_conf), .rows = rows, .check = note_use, .part = &part, .part_kind = &http_part_kind };
+struct module auth_jwt_module = { .name = "auth_jwt", .conf_size = sizeof(struct auth_jwt_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

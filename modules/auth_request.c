@@ -103,7 +103,7 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_access, .name = "auth_request", .run = ask, .order = ORDER_AUTH_REQUEST }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module auth_request_module = {
     .name = "http_auth_request", .conf_size = sizeof(struct auth_request_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind,

@@ -303,6 +303,6 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_content, .name = "autoindex", .run = answer, .order = ORDER_AUTOINDEX }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module autoindex_module = { .name = "autoindex", .conf_size = sizeof(struct autoindex_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -553,6 +553,6 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_content, .name = "dav", .run = run, .order = ORDER_DAV }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module dav_module = { .name = "dav", .conf_size = sizeof(struct dav_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

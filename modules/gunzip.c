@@ -143,6 +143,6 @@ static const struct directive rows[] = {
 
 static const struct filter gunzip_filter = { .name = "gunzip", .head = head, .body = body, .more = run, .bytes = true };
 static const struct filter *const filters[] = { &gunzip_filter, NULL };
-static const struct http_part part = { .filters = filters };
+static const struct http_part part = { .filters = filters, .if_given = true };
 
 struct module gunzip_module = { .name = "gunzip", .conf_size = sizeof(struct gunzip_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

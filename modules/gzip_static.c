@@ -81,6 +81,6 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_content, .name = "gzip_static", .run = answer, .order = ORDER_GZIP_STATIC }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module gzip_static_module = { .name = "gzip_static", .conf_size = sizeof(struct gzip_static_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -257,6 +257,6 @@ static const struct directive rows[] = {
 
 static const struct filter headers_filter = { .name = "headers", .head = head, .body = body };
 static const struct filter *const filters[] = { &headers_filter, NULL };
-static const struct http_part part = { .filters = filters };
+static const struct http_part part = { .filters = filters, .if_given = true };
 
 struct module headers_module = { .name = "headers", .conf_size = sizeof(struct headers_conf), .rows = rows, .check = check, .part = &part, .part_kind = &http_part_kind };

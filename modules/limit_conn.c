@@ -24,7 +24,6 @@ struct limit_conn_conf {
     int           log_level;
     flag          dry_run;
     struct table *zones;           /* of the top */
-    bool          used;            /* so is this: something was said of it */
 };
 
 extern struct module limit_conn_module;
@@ -246,21 +245,11 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
-/* Where nothing is said of it anywhere, requests do not come by. */
-static conf_result note_use(struct conf *cf, struct conf_block *b, void *values)
-{
-    (void) values;
-    if (b != cf->top) ((struct limit_conn_conf *) conf_values(cf->top, &limit_conn_module))->used = true;
-    return NULL;
-}
-
-static bool is_used(struct conf *cf) { return ((const struct limit_conn_conf *) conf_values(cf->top, &limit_conn_module))->used; }
-
-static const struct hook hooks[] = { { .step = &step_preaccess, .name = "limit_conn", .run = limit, .order = ORDER_LIMIT_CONN, .wanted = is_used }, { .step = NULL } };
-static const struct http_part part = { .variables = variables, .hooks = hooks };
+static const struct hook hooks[] = { { .step = &step_preaccess, .name = "limit_conn", .run = limit, .order = ORDER_LIMIT_CONN }, { .step = NULL } };
+static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
 static const struct process_part process = { .open = open_zones, .worker_start = settle_all };
 static const struct module zones = { .name = "limit_conn_zones", .part = &process, .part_kind = &process_part_kind };
 
 struct module limit_conn_module = {
-    .name = "limit_conn", .conf_size = sizeof(struct limit_conn_conf), .rows = rows, .check = note_use, .finish = finish, .part = &part, .part_kind = &http_part_kind, .extra = &zones,
+    .name = "limit_conn", .conf_size = sizeof(struct limit_conn_conf), .rows = rows, .finish = finish, .part = &part, .part_kind = &http_part_kind, .extra = &zones,
 };

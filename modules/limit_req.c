@@ -23,7 +23,6 @@ struct limit_req_conf {
     flag          dry_run;
     unsigned      fields;
     struct table *zones;           /* of the top */
-    bool          used;            /* so is this: something was said of it */
 };
 
 extern struct module limit_req_module;
@@ -289,21 +288,11 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
-/* Where nothing is said of it anywhere, requests do not come by. */
-static conf_result note_use(struct conf *cf, struct conf_block *b, void *values)
-{
-    (void) values;
-    if (b != cf->top) ((struct limit_req_conf *) conf_values(cf->top, &limit_req_module))->used = true;
-    return NULL;
-}
-
-static bool is_used(struct conf *cf) { return ((const struct limit_req_conf *) conf_values(cf->top, &limit_req_module))->used; }
-
-static const struct hook hooks[] = { { .step = &step_preaccess, .name = "limit_req", .run = limit, .order = ORDER_LIMIT_REQ, .wanted = is_used }, { .step = NULL } };
-static const struct http_part part = { .variables = variables, .hooks = hooks };
+static const struct hook hooks[] = { { .step = &step_preaccess, .name = "limit_req", .run = limit, .order = ORDER_LIMIT_REQ }, { .step = NULL } };
+static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
 static const struct process_part process = { .open = open_zones };
 static const struct module zones = { .name = "limit_req_zones", .part = &process, .part_kind = &process_part_kind };
 
 struct module limit_req_module = {
-    .name = "limit_req", .conf_size = sizeof(struct limit_req_conf), .rows = rows, .check = note_use, .finish = finish, .part = &part, .part_kind = &http_part_kind, .extra = &zones,
+    .name = "limit_req", .conf_size = sizeof(struct limit_req_conf), .rows = rows, .finish = finish, .part = &part, .part_kind = &http_part_kind, .extra = &zones,
 };

@@ -45,6 +45,6 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_precontent, .name = "mirror", .run = mirror, .order = ORDER_MIRROR }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module mirror_module = { .name = "http_mirror", .conf_size = sizeof(struct mirror_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

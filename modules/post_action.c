@@ -23,6 +23,6 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_log, .name = "post_action", .run = act, .order = ORDER_POST_ACTION }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module post_action_module = { .name = "http_post_action", .conf_size = sizeof(struct post_action_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -69,6 +69,6 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_content, .name = "random_index", .run = answer, .order = ORDER_RANDOM_INDEX }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module random_index_module = { .name = "random_index", .conf_size = sizeof(struct random_index_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -9,7 +9,7 @@ enum { ORDER_REALIP = -10 };
 enum { FROM_FIELD, FROM_FORWARDED_FOR, FROM_FORWARDED, FROM_PROXY_PROTOCOL };
 struct trusted { struct cidr *v; size_t n, cap; bool unix_too; };
 struct source_field { int kind; struct text name; enum field_id id; };
-struct realip_conf { struct trusted trusted; struct source_field header; flag recursive; bool used; };
+struct realip_conf { struct trusted trusted; struct source_field header; flag recursive; };
 
 extern struct module realip_module;
 
@@ -186,21 +186,11 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
-/* Where nothing is said of it anywhere, requests do not come by. */
-static conf_result note_use(struct conf *cf, struct conf_block *b, void *values)
-{
-    (void) values;
-    if (b != cf->top) ((struct realip_conf *) conf_values(cf->top, &realip_module))->used = true;
-    return NULL;
-}
-
-static bool is_used(struct conf *cf) { return ((const struct realip_conf *) conf_values(cf->top, &realip_module))->used; }
-
 static const struct hook hooks[] = {
-    { .step = &step_post_read, .name = "realip", .run = find, .order = ORDER_REALIP, .wanted = is_used },
-    { .step = &step_preaccess, .name = "realip", .run = find, .order = ORDER_REALIP, .wanted = is_used },
+    { .step = &step_post_read, .name = "realip", .run = find, .order = ORDER_REALIP },
+    { .step = &step_preaccess, .name = "realip", .run = find, .order = ORDER_REALIP },
     { .step = NULL },
 };
-static const struct http_part part = { .variables = variables, .hooks = hooks };
+static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
 
-struct module realip_module = { .name = "realip", .conf_size = sizeof(struct realip_conf), .rows = rows, .check = note_use, .part = &part, .part_kind = &http_part_kind };
+struct module realip_module = { .name = "realip", .conf_size = sizeof(struct realip_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -409,7 +409,7 @@ static const struct hook hooks[] = {
     { .step = &step_rewrite, .name = "rewrite", .run = run_location },
     { .step = NULL },
 };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module rewrite_module = {
     .name = "rewrite", .conf_size = sizeof(struct rewrite_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind,

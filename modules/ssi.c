@@ -181,6 +181,6 @@ static const struct directive rows[] = {
 
 static const struct filter ssi_filter = { .name = "ssi", .head = head, .body = body, .more = run, .bytes = true };
 static const struct filter *const filters[] = { &ssi_filter, NULL };
-static const struct http_part part = { .filters = filters, .variables = variables };
+static const struct http_part part = { .filters = filters, .variables = variables, .if_given = true };
 
 struct module ssi_module = { .name = "http_ssi", .conf_size = sizeof(struct ssi_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

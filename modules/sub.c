@@ -211,6 +211,6 @@ static const struct directive rows[] = {
 
 static const struct filter sub_filter = { .name = "sub", .head = head, .body = body, .bytes = true };
 static const struct filter *const filters[] = { &sub_filter, NULL };
-static const struct http_part part = { .filters = filters };
+static const struct http_part part = { .filters = filters, .if_given = true };
 
 struct module sub_module = { .name = "sub", .conf_size = sizeof(struct sub_conf), .rows = rows, .check = check, .part = &part, .part_kind = &http_part_kind };

@@ -107,6 +107,6 @@ static const struct directive rows[] = {
 };
 
 static const struct hook hooks[] = { { .step = &step_precontent, .name = "try_files", .run = try }, { .step = NULL } };
-static const struct http_part part = { .hooks = hooks };
+static const struct http_part part = { .hooks = hooks, .if_given = true };
 
 struct module try_files_module = { .name = "try_files", .conf_size = sizeof(struct try_files_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

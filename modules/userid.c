@@ -299,6 +299,6 @@ static const struct directive rows[] = {
 
 static const struct filter userid_filter = { .name = "userid", .head = head };
 static const struct filter *const filters[] = { &userid_filter, NULL };
-static const struct http_part part = { .variables = variables, .filters = filters };
+static const struct http_part part = { .variables = variables, .filters = filters, .if_given = true };
 
 struct module userid_module = { .name = "userid", .conf_size = sizeof(struct userid_conf), .rows = rows, .part = &part, .part_kind = &http_part_kind };

@@ -147,8 +147,11 @@ struct conf_own *conf_own_make(struct conf *cf, struct conf_block *b, const stru
     own->slot = m->slot;
     own->values = m->conf_size ? pool_zalloc(cf->pool, m->conf_size) : NULL;
     own->next = *at;
+    if (b != cf->top) cf->given[m->slot] = 1;
     return *at = own;
 }
+
+bool conf_given(const struct conf *cf, const struct module *m) { return cf->given[m->slot]; }
 
 void *conf_own_values(struct conf *cf, struct conf_block *b, const struct module *m)
 {
@@ -515,6 +518,7 @@ static struct conf *make(struct pool *pool, struct text file, struct text prefix
     cf->prefix = pool_text(pool, prefix);
     cf->conf_prefix = pool_text(pool, text_upto(file, (size_t) (text_rfind_char(file, '/') + 1)));
     table_init(&cf->noted, pool, false);
+    cf->given = pool_zalloc(pool, conf_slots());
     table_init(&cf->source->dumped, cf->scratch, false);
     cf->block = cf->top = add_block(cf, IN_MAIN, NULL);
     return cf;

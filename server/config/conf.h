@@ -155,6 +155,7 @@ struct conf {
     unsigned           errors, warnings;
     unsigned           depth;
     struct table       noted;           /* what conf_warn_once has said */
+    uint8_t           *given;           /* a byte a slot: see conf_given */
     FILE              *dump;            /* -T */
     struct lint       *lint;            /* -t: lint.h; else NULL */
 };
@@ -189,6 +190,8 @@ conf_result conf_entries(struct conf *cf, conf_result (*fn)(struct conf *cf, voi
 void *conf_own_values(struct conf *cf, struct conf_block *b, const struct module *m);
 /* After conf_finish. */
 static inline void *conf_values(const struct conf_block *b, const struct module *m) { return b->values[m->slot]; }
+/* Is a value of m set in any block below the top? What is not given anywhere, its module need not look for. */
+bool conf_given(const struct conf *cf, const struct module *m);
 /* Was this row's field set in this very block (not inherited)? */
 bool conf_is_set(const struct conf_block *b, const struct module *m, size_t offset);
 /* Marks it as set, for parsers that fill several fields. */

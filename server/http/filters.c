@@ -26,6 +26,7 @@ static void take(const struct http_part *p, const struct module *m, void *arg)
 {
     struct taking *t = arg;
     struct http *h = t->h;
+    if (p->if_given && !conf_given(t->cf, m)) return;
     for (const struct filter *const *f = p->filters; f && *f; f++) {
         if (!order[place((*f)->name)]) {
             log_at(log_main, L_ALERT, NULL, 0, "filter \"%s\" of module %s has no place in the order", (*f)->name, m->name);

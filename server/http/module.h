@@ -10,14 +10,13 @@ struct hook {
     const char        *name;
     struct verdict   (*run)(struct request *r);
     int                order;     /* among the hooks of a step: lower first; nginx's order of modules */
-    /* NULL: always. Else the hook is left out of configurations in which it never applies. */
-    bool             (*wanted)(struct conf *cf);
 };
 
 struct http_part {
     const struct variable      *variables;  /* ends with name NULL; may be NULL, as all here */
     const struct hook          *hooks;      /* ends with step NULL */
     const struct filter *const *filters;    /* ends with NULL */
+    bool                        if_given;   /* hooks and filters are left out where no directive of the module is given */
 };
 extern const int http_part_kind;
 

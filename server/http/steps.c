@@ -196,7 +196,7 @@ void steps_parts_each(void (*fn)(const struct http_part *p, const struct module 
 {
     for (struct module *const *m = module_list; *m; m++)
         for (const struct module *part = *m; part; part = part->extra)
-            if (part->part && part->part_kind == &http_part_kind) fn(part->part, part, arg);
+            if (part->part && part->part_kind == &http_part_kind) fn(part->part, *m, arg);
 }
 
 struct taking { struct conf *cf; struct http *h; size_t caps[STEP_COUNT]; };
@@ -204,11 +204,10 @@ struct taking { struct conf *cf; struct http *h; size_t caps[STEP_COUNT]; };
 static void take_hooks(const struct http_part *p, const struct module *m, void *arg)
 {
     struct taking *t = arg;
-    (void) m;
+    if (p->if_given && !conf_given(t->cf, m)) return;
     for (const struct hook *k = p->hooks; k && k->step; k++) {
         unsigned i = k->step->index;
         struct hook_list *list = &t->h->hooks[i];
-        if (k->wanted && !k->wanted(t->cf)) continue;
         if (list->n == t->caps[i]) list->v = pool_grow(t->cf->pool, list->v, list->n, &t->caps[i], sizeof *list->v);
         size_t at = list->n++;
         for (; at && list->v[at - 1]->order > k->order; at--) list->v[at] = list->v[at - 1];

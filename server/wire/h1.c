@@ -165,7 +165,8 @@ static enum h1_result read_status(struct h1_parse *p, const char *buf, size_t le
     static const char shape[] = "HTTP/d.d ddd";      /* d: a digit */
     const char *line = buf + p->line;
     size_t n = len - p->line;
-    for (size_t i = 0; i < sizeof shape - 1; i++) {
+    bool usual = n > sizeof shape && !memcmp(line, "HTTP/1.1 ", 9);      /* 9 bytes that need no second look */
+    for (size_t i = usual ? 9 : 0; i < sizeof shape - 1; i++) {
         if (i == n) return H1_MORE;
         if (shape[i] == 'd' ? !is_digit(line[i]) : line[i] != shape[i]) return bad(p, FAULT_STATUS_LINE);
     }
