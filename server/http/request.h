@@ -9,6 +9,7 @@
  *   hook       a module's handler in a step.
  *   response   status, fields, and how the body moves: response.h. filter: something a response passes through.
  *   exchange   one request with one upstream: gateway. Owned by the request.
+ *   fetch      a request of our own to some server, for ourselves: fetch.h. Stands beside all of the above.
  *
  * Ownership: conn > (h1 | stream) > request > exchange. request_close is the only end of a request, may be called twice.
  */
