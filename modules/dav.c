@@ -518,27 +518,6 @@ static struct verdict run(struct request *r)
 
 /* ---- directives ---- */
 
-/* "user:rw group:r all:r" */
-static conf_result parse_access(struct conf *cf, const struct directive *d, void *field)
-{
-    static const struct { struct text name; unsigned shift; } whose[] = { { TEXT_INIT("user:"), 6 }, { TEXT_INIT("group:"), 3 }, { TEXT_INIT("all:"), 0 } };
-    mode_t mode = 0, user = 0600;
-    (void) d;
-    for (size_t i = 1; i < cf->count; i++) {
-        struct text word = cf->words[i], right;
-        size_t k = 0;
-        while (k < countof(whose) && !text_starts(word, whose[k].name)) k++;
-        if (k == countof(whose)) return conf_invalid;
-        right = text_from(word, whose[k].name.n);
-        if (!text_eq(right, T("rw")) && !text_eq(right, T("r"))) return conf_invalid;
-        if (k == 0) user = 0;
-        mode |= (right.n == 2 ? 6u : 4u) << whose[k].shift;
-    }
-    *(mode_t *) field = mode | user;
-    return NULL;
-}
-
-static const struct conf_type type_access = { "users:permissions ...", sizeof(mode_t), 0, 1, 3, parse_access };
 static const struct conf_choice methods[] = { { "off", 1 << METHOD_OTHER }, { "put", 1 << METHOD_PUT }, { "delete", 1 << METHOD_DELETE }, { "mkcol", 1 << METHOD_MKCOL },
                                               { "copy", 1 << METHOD_COPY }, { "move", 1 << METHOD_MOVE }, { 0 } };
 
@@ -548,7 +527,7 @@ static const struct directive rows[] = {
       .help = "Which of PUT, DELETE, MKCOL, COPY and MOVE change files here." },
     D_FLAG(own, create_full_put_path, "create_full_put_path", IN_HSL, "off", "Whether PUT makes the folders that are missing."),
     D_NUM(own, min_delete_depth, "min_delete_depth", IN_HSL, "0", "The least number of elements that the path of a DELETE must have."),
-    D_TYPE(own, access, mode_t, &type_access, "dav_access", IN_HSL, "user:rw", "The permissions of files and folders that are made: user, group and all, each with r or rw."),
+    D_TYPE(own, access, mode_t, &conf_access, "dav_access", IN_HSL, "user:rw", "The permissions of files and folders that are made: user, group and all, each with r or rw."),
     { 0 }
 };
 

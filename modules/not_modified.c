@@ -40,7 +40,7 @@ static void make_failed(struct request *r)
 static bool head(struct request *r, struct filter_at *at)
 {
     (void) at;
-    if (r->out.status != 200 || r->main != r) return false;
+    if (r->out.status != 200 || r->main != r || r->out.unconditional) return false;
     const struct field *match = request_field(r, FIELD_IF_MATCH), *none = request_field(r, FIELD_IF_NONE_MATCH);
     const struct field *since = request_field(r, FIELD_IF_MODIFIED_SINCE), *unmodified = request_field(r, FIELD_IF_UNMODIFIED_SINCE);
     if ((unmodified && !is_unmodified_since(r, unmodified->value)) || (match && !value_etag_in(match->value, response_etag(r), true))) {

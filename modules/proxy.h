@@ -2,6 +2,7 @@
  * proxy: what the files of the http proxy share.
  *   proxy.c           rows, proxy_pass, variables        proxy_head.c      the request's head, compiled and written
  *   proxy_ssl.c       TLS                                proxy_redirect.c  Location and Refresh for the client
+ *   proxy_cookie.c    Set-Cookie for the client
  * Answers are read by gateway/answer.h.
  */
 #ifndef MODULES_PROXY_H
@@ -14,17 +15,22 @@
 struct proxy_header { struct text name; struct template *value; };
 struct proxy_headers { struct proxy_header *v; size_t n, cap; };
 
-/* proxy_redirect lines */
-enum proxy_redirect_kind { PROXY_REDIRECT_DEFAULT, PROXY_REDIRECT_PREFIX, PROXY_REDIRECT_REGEX };
+/* proxy_redirect, proxy_cookie_domain and proxy_cookie_path lines: what takes the place of what */
+enum proxy_redirect_kind { PROXY_REDIRECT_DEFAULT, PROXY_REDIRECT_PREFIX, PROXY_REDIRECT_DOMAIN, PROXY_REDIRECT_REGEX };
 struct proxy_redirect { enum proxy_redirect_kind kind; struct template *from, *to; struct regex *regex; };
 struct proxy_redirects { struct proxy_redirect *v; size_t n, cap; bool off; };
+
+/* proxy_cookie_flags lines */
+struct proxy_cookie_flags { struct template *name; struct regex *regex; struct templates flags; };
+struct proxy_cookies { struct proxy_cookie_flags *v; size_t n, cap; bool off; };
 
 struct proxy_head;
 
 struct proxy_conf {
     struct gateway_conf    g;
     struct proxy_headers   headers;
-    struct proxy_redirects redirects;
+    struct proxy_redirects redirects, domains, paths;
+    struct proxy_cookies   cookies;
     int                    version;         /* 1000, 1001 */
     struct template       *method, *body;
     struct proxy_head     *head;            /* made by check from headers */
@@ -69,7 +75,7 @@ static inline struct proxy_request *proxy_of(const struct exchange *x) { return 
 /* NULL, or what is wrong. pool keeps what is made. */
 const char *proxy_url_parse(struct pool *pool, struct text t, struct proxy_url *out);
 
-extern const struct conf_type proxy_header_type, proxy_redirect_type;
+extern const struct conf_type proxy_header_type, proxy_redirect_type, proxy_cookie_domain_type, proxy_cookie_path_type, proxy_cookie_flags_type;
 /* What the proxy_set_header lines and the defaults come to. */
 conf_result proxy_head_compile(struct conf *cf, struct proxy_conf *c);
 /* gateway_protocol's make_request. */
@@ -78,6 +84,10 @@ bool proxy_head_make(struct exchange *x);
 struct text proxy_uri(struct request *r, const struct proxy_request *q);
 /* gateway_protocol's rewrite_field. */
 bool proxy_redirect_field(struct exchange *x, const struct field *f, struct text *value_out);
+/* value by the first line of list that fits. False: none does. */
+bool proxy_redirect_value(struct exchange *x, const struct proxy_redirects *list, struct text value, struct text *out);
+/* A whole Set-Cookie. False: it stays as it is. */
+bool proxy_cookie_rewrite(struct exchange *x, struct text cookie, struct text *out);
 
 /* While reading: p passes to https, or to what is not known yet. */
 void proxy_ssl_note(struct conf *cf, struct proxy_pass *p);

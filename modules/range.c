@@ -79,7 +79,7 @@ static bool head(struct request *r, struct filter_at *at)
 {
     struct value_range v[RANGES_MOST];
     struct text range = request_value(r, FIELD_RANGE);
-    int64_t most = http_core(r)->max_ranges;
+    int64_t most = r->out.single_range ? 1 : http_core(r)->max_ranges;
     size_t n = 0;
     if (!r->out.accept_ranges || r->version < 1000 || r->out.status != 200 || r->main != r || r->out.length < 0 || !most) return false;
     if (range.n >= 7 && still_holds(r)) {

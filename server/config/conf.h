@@ -101,6 +101,8 @@ struct conf_bounds { int64_t min, max; };
 extern const struct conf_type conf_flag, conf_span, conf_bytes, conf_num, conf_text, conf_path, conf_bufs, conf_enum, conf_bits, conf_none;
 /* size | off: as conf_bytes with off = 0; time | off; "list of words" into struct conf_texts, CONF_MULTI. */
 extern const struct conf_type conf_bytes_off, conf_span_off, conf_texts;
+/* "user:rw group:r all:r" into a mode_t: what files that are made may be used for. */
+extern const struct conf_type conf_access;
 struct conf_texts { struct text *v; size_t n, cap; };
 
 /* Scalar readers, for the parsers of modules: the whole text is one value, else false. nginx's units. */

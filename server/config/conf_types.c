@@ -220,6 +220,26 @@ static conf_result parse_none(struct conf *cf, const struct directive *d, void *
     return NULL;
 }
 
+/* "user:rw group:r all:r" */
+static conf_result parse_access(struct conf *cf, const struct directive *d, void *field)
+{
+    static const struct { struct text name; unsigned shift; } whose[] = { { TEXT_INIT("user:"), 6 }, { TEXT_INIT("group:"), 3 }, { TEXT_INIT("all:"), 0 } };
+    mode_t mode = 0, user = 0600;
+    (void) d;
+    for (size_t i = 1; i < cf->count; i++) {
+        struct text word = cf->words[i], right;
+        size_t k = 0;
+        while (k < countof(whose) && !text_starts(word, whose[k].name)) k++;
+        if (k == countof(whose)) return conf_invalid;
+        right = text_from(word, whose[k].name.n);
+        if (!text_eq(right, T("rw")) && !text_eq(right, T("r"))) return conf_invalid;
+        if (k == 0) user = 0;
+        mode |= (right.n == 2 ? 6u : 4u) << whose[k].shift;
+    }
+    *(mode_t *) field = mode | user;
+    return NULL;
+}
+
 const struct conf_type conf_flag      = { "on | off",    sizeof(flag),              0,          1, 1,        parse_flag };
 const struct conf_type conf_span      = { "time",        sizeof(span),              0,          1, 1,        parse_span };
 const struct conf_type conf_span_off  = { "time | off",  sizeof(span),              0,          1, 1,        parse_span_off };
@@ -232,4 +252,5 @@ const struct conf_type conf_bufs      = { "number size", sizeof(bufs),          
 const struct conf_type conf_enum      = { "value",       sizeof(int),               0,          1, 1,        parse_enum };
 const struct conf_type conf_bits      = { "value ...",   sizeof(unsigned),          0,          1, UINT32_MAX, parse_bits };
 const struct conf_type conf_texts     = { "string ...",  sizeof(struct conf_texts), CONF_MULTI, 1, UINT32_MAX, parse_texts };
+const struct conf_type conf_access    = { "users:permissions ...", sizeof(mode_t),      0,          1, 3, parse_access };
 const struct conf_type conf_none      = { "value ...",   0, CONF_MULTI | CONF_NO_EFFECT,        0, UINT32_MAX, parse_none };

@@ -255,14 +255,22 @@ static int open_socket(sa_family_t family)
     return fd;
 }
 
+/* Before connect: it tells the other side how far the window may grow. */
+static void set_buffers(int fd, const struct conn_start *how)
+{
+    if (how->sndbuf) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &how->sndbuf, sizeof(how->sndbuf));
+    if (how->rcvbuf) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &how->rcvbuf, sizeof(how->rcvbuf));
+}
+
 /* The socket on its way, or -1 with errno. */
-static int start_connect(const struct addr *to, const struct addr *from, bool transparent, const struct log *log)
+static int start_connect(const struct addr *to, const struct conn_start *how, const struct log *log)
 {
     struct sockaddr_storage room;
     socklen_t len = addr_sockaddr(to, &room);
     int fd = open_socket(to->family);
     if (fd < 0) return -1;
-    if ((!from || bind_from(fd, from, transparent, log))
+    if (how) set_buffers(fd, how);
+    if ((!how || !how->from || bind_from(fd, how->from, how->transparent, log))
         && (connect(fd, (struct sockaddr *) &room, len) == 0 || errno == EINPROGRESS)) return fd;
     int err = errno;
     close(fd);
@@ -270,11 +278,11 @@ static int start_connect(const struct addr *to, const struct addr *from, bool tr
     return -1;
 }
 
-struct conn *conn_connect(const struct addr *to, const struct addr *bind, bool transparent, const struct log *log, int *error_out)
+struct conn *conn_connect(const struct addr *to, const struct conn_start *how, const struct log *log, int *error_out)
 {
     *error_out = EMFILE;
     if (!conn_make_room()) return NULL;
-    int fd = start_connect(to, bind, transparent, log);
+    int fd = start_connect(to, how, log);
     if (fd < 0) {
         *error_out = errno;
         return NULL;

@@ -126,10 +126,12 @@ struct conn *conn_open(int fd, const struct log *log);
 bool conn_make_room(void);
 /* Tells the connection that is idle longest to close (CONN_TIMEOUT, timedout set). False: none is idle. */
 bool conn_reap(void);
-/* Starts connecting; ready(CONN_WRITE) when done: then conn_connected gives 0 or the errno. bind may be NULL.
- * NULL: *error_out (EMFILE when connections are used up). Connected at once is told the same way, in the next turn.
- * transparent: IP_TRANSPARENT on bind. */
-struct conn *conn_connect(const struct addr *to, const struct addr *bind, bool transparent, const struct log *log, int *error_out);
+/* What a socket is to be before it connects. from: its own address, NULL: the kernel's choice; transparent: IP_TRANSPARENT, for from;
+ * sizes of its buffers, 0: the system's. */
+struct conn_start { const struct addr *from; bool transparent; int sndbuf, rcvbuf; };
+/* Starts connecting; ready(CONN_WRITE) when done: then conn_connected gives 0 or the errno. how may be NULL.
+ * NULL: *error_out (EMFILE when connections are used up). Connected at once is told the same way, in the next turn. */
+struct conn *conn_connect(const struct addr *to, const struct conn_start *how, const struct log *log, int *error_out);
 /* 0: connected. EINPROGRESS: not known yet. */
 int  conn_connected(struct conn *c);
 /* Closes the socket now, frees at the end of the turn; *c is NULL after it. NULL is fine. */

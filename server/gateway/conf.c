@@ -35,6 +35,37 @@ static conf_result parse_bind(struct conf *cf, const struct directive *d, void *
 
 const struct conf_type gateway_bind_type = { "address [transparent] | off", sizeof(struct gateway_bind *), 0, 1, 2, parse_bind };
 
+static conf_result parse_store(struct conf *cf, const struct directive *d, void *field)
+{
+    struct gateway_store *s = field;
+    conf_result why = NULL;
+    (void) d;
+    if (text_eq(cf->words[1], T("off"))) return NULL;
+    if (!cf->words[1].n) return "!empty path";
+    s->on = true;
+    if (text_eq(cf->words[1], T("on"))) return NULL;
+    bool whole = cf->words[1].p[0] == '/' || cf->words[1].p[0] == '$';
+    s->path = template_compile(cf, whole ? cf->words[1] : conf_full_path(cf, cf->words[1], false), &why);
+    return s->path ? NULL : why;
+}
+
+const struct conf_type gateway_store_type = { "on | off | string", sizeof(struct gateway_store), 0, 1, 1, parse_store };
+
+/* A size, perhaps with variables; "0" leaves it NULL. */
+static conf_result parse_rate(struct conf *cf, const struct directive *d, void *field)
+{
+    conf_result why = NULL;
+    uint64_t n;
+    (void) d;
+    struct template *t = template_compile(cf, cf->words[1], &why);
+    if (!t) return why;
+    if (template_is_constant(t) && !conf_read_bytes(cf->words[1], &n)) return conf_invalid;
+    if (!template_is_constant(t) || n) *(struct template **) field = t;
+    return NULL;
+}
+
+const struct conf_type gateway_rate_type = { "rate", sizeof(struct template *), 0, 1, 1, parse_rate };
+
 /* ---- hidden fields ---- */
 
 static void mark(struct gateway_hidden *h, enum field_id id, bool on)

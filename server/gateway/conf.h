@@ -23,6 +23,9 @@ enum { IGNORE_ACCEL_REDIRECT = 1, IGNORE_ACCEL_EXPIRES = 2, IGNORE_ACCEL_LIMIT_R
 
 struct gateway_bind { struct addr addr; struct template *dynamic; bool transparent, off; };
 
+/* …_store: a copy of an answer of 200 becomes a file, of the uri's place under root or alias, or where path says. */
+struct gateway_store { bool on; struct template *path; };
+
 /* Which fields of the upstream's answer are kept from the client: the default ones, less the pass list, and the hide list. */
 struct gateway_hidden { uint64_t known[(FIELD_COUNT + 63) / 64]; struct text *others; size_t count; };
 
@@ -32,46 +35,64 @@ struct gateway_conf {
     int64_t               next_tries;
     span                  next_timeout;
     flag                  buffering, request_buffering, pass_headers, pass_body, pass_trailers;
-    flag                  intercept_errors, ignore_client_abort, socket_keepalive;
+    flag                  intercept_errors, ignore_client_abort, socket_keepalive, force_ranges;
     unsigned              ignore_headers;
     bytes                 buffer_size, busy_buffers_size, max_temp_file_size, temp_file_write_size;
     bufs                  buffers;
+    bytes                 socket_sndbuf, socket_rcvbuf;
     struct temp_path      temp_path;
+    struct template      *limit_rate;    /* NULL: none */
+    struct gateway_store  store;
+    mode_t                store_access;
     struct gateway_bind  *bind;
     struct conf_texts     hide, pass;
     struct gateway_hidden *hidden;       /* made by check */
 };
 
-extern const struct conf_type gateway_bind_type;
+extern const struct conf_type gateway_bind_type, gateway_store_type, gateway_rate_type;
 extern const struct conf_choice gateway_next_choices[], gateway_ignore_choices[];
 
 /* A size that nginx's rules on it are held to, and that does nothing else: says so once. */
 extern const struct conf_type gateway_checked_size;
 
-#define GATEWAY_ROWS(S, g, P, TEMP) \
+/* Of every protocol. */
+#define GATEWAY_PEER_ROWS(S, g, P) \
     D_TIME(S, g.connect_timeout, P "connect_timeout", IN_HSL, "60s", "How long connecting to a peer may take."), \
     D_TIME(S, g.send_timeout, P "send_timeout", IN_HSL, "60s", "How long the peer may take nothing of the request before it is given up."), \
     D_TIME(S, g.read_timeout, P "read_timeout", IN_HSL, "60s", "How long the peer may send nothing of its answer before it is given up."), \
     D_BITS(S, g.next_upstream, P "next_upstream", IN_HSL, "error timeout", gateway_next_choices, "When the request is passed on to another peer."), \
     D_NUM(S, g.next_tries, P "next_upstream_tries", IN_HSL, "0", "How many peers may be tried for a request; 0: all."), \
     D_TIME(S, g.next_timeout, P "next_upstream_timeout", IN_HSL, "0", "For how long a request may be passed to yet another peer; 0: no limit."), \
+    D_FLAG(S, g.socket_keepalive, P "socket_keepalive", IN_HSL, "off", "Whether connections to peers have TCP keep-alive probes."), \
+    D_SIZE(S, g.buffer_size, P "buffer_size", IN_HSL, "4k", "The most that the head of the peer's answer may take."), \
+    D_TYPE(S, g.bind, struct gateway_bind *, &gateway_bind_type, P "bind", IN_HSL, NULL, "The local address of connections to peers.")
+
+/* Of those whose answers have fields as HTTP has them. */
+#define GATEWAY_FIELD_ROWS(S, g, P) \
+    D_SIZE(S, g.socket_sndbuf, P "socket_sndbuf", IN_HSL, NULL, "The size of the send buffer of connections to peers."), \
+    D_SIZE(S, g.socket_rcvbuf, P "socket_rcvbuf", IN_HSL, NULL, "The size of the receive buffer of connections to peers."), \
+    D_FLAG(S, g.intercept_errors, P "intercept_errors", IN_HSL, "off", "Whether answers of 300 and above for which there is an error_page are replaced by it."), \
+    D_BITS(S, g.ignore_headers, P "ignore_headers", IN_HSL, NULL, gateway_ignore_choices, "Fields of the peer's answer that are not acted upon."), \
+    D_TYPE(S, g.hide, struct conf_texts, &conf_texts, P "hide_header", IN_HSL, NULL, "A field of the peer's answer that is not passed to the client."), \
+    D_TYPE(S, g.pass, struct conf_texts, &conf_texts, P "pass_header", IN_HSL, NULL, "A field of the peer's answer that is passed to the client although it is hidden by default.")
+
+/* All there are. TEMP: the usual folder of temporary files. */
+#define GATEWAY_ROWS(S, g, P, TEMP) \
+    GATEWAY_PEER_ROWS(S, g, P), GATEWAY_FIELD_ROWS(S, g, P), \
     D_FLAG(S, g.buffering, P "buffering", IN_HSL, "on", "Whether the answer is taken from the peer as fast as it comes, also when the client is slow."), \
     D_FLAG(S, g.request_buffering, P "request_buffering", IN_HSL, "on", "Whether the whole request body is read before a peer is asked."), \
     D_FLAG(S, g.pass_headers, P "pass_request_headers", IN_HSL, "on", "Whether the client's header fields are passed to the peer."), \
     D_FLAG(S, g.pass_body, P "pass_request_body", IN_HSL, "on", "Whether the client's request body is passed to the peer."), \
-    D_FLAG(S, g.intercept_errors, P "intercept_errors", IN_HSL, "off", "Whether answers of 300 and above for which there is an error_page are replaced by it."), \
     D_FLAG(S, g.ignore_client_abort, P "ignore_client_abort", IN_HSL, "off", "Whether the exchange with the peer goes on when the client has left."), \
-    D_FLAG(S, g.socket_keepalive, P "socket_keepalive", IN_HSL, "off", "Whether connections to peers have TCP keep-alive probes."), \
-    D_BITS(S, g.ignore_headers, P "ignore_headers", IN_HSL, NULL, gateway_ignore_choices, "Fields of the peer's answer that are not acted upon."), \
-    D_SIZE(S, g.buffer_size, P "buffer_size", IN_HSL, "4k", "The most that the head of the peer's answer may take."), \
     D_BUFS(S, g.buffers, P "buffers", IN_HSL, "8 4k", "How much of an answer may wait in memory for a slow client."), \
     D_TYPE(S, g.busy_buffers_size, bytes, &gateway_checked_size, P "busy_buffers_size", IN_HSL, NULL, "Checked against the buffers as nginx does; what may be on its way to the client is bounded by weir itself."), \
     D_TYPE(S, g.max_temp_file_size, bytes, &conf_bytes_off, P "max_temp_file_size", IN_HSL, "1024m", "How much of an answer may wait in a temporary file; 0: none."), \
     D_TYPE(S, g.temp_file_write_size, bytes, &gateway_checked_size, P "temp_file_write_size", IN_HSL, NULL, "Checked against the buffers as nginx does; weir writes all that the buffers hold at a time."), \
-    D_TYPE(S, g.temp_path, struct temp_path, &temp_path_type, P "temp_path", IN_HSL, TEMP, "The folder of temporary files, with up to three levels of folders below it."), \
-    D_TYPE(S, g.bind, struct gateway_bind *, &gateway_bind_type, P "bind", IN_HSL, NULL, "The local address of connections to peers."), \
-    D_TYPE(S, g.hide, struct conf_texts, &conf_texts, P "hide_header", IN_HSL, NULL, "A field of the peer's answer that is not passed to the client."), \
-    D_TYPE(S, g.pass, struct conf_texts, &conf_texts, P "pass_header", IN_HSL, NULL, "A field of the peer's answer that is passed to the client although it is hidden by default.")
+    D_TYPE(S, g.limit_rate, struct template *, &gateway_rate_type, P "limit_rate", IN_HSL, "0", "How many bytes a second are read of a buffered answer; 0: as they come."), \
+    D_FLAG(S, g.force_ranges, P "force_ranges", IN_HSL, "off", "Whether ranges are cut from answers that do not offer them."), \
+    D_TYPE(S, g.store, struct gateway_store, &gateway_store_type, P "store", IN_HSL, "off", "Whether, and where, a copy of an answer is kept as a file."), \
+    D_TYPE(S, g.store_access, mode_t, &conf_access, P "store_access", IN_HSL, "user:rw", "The permissions of kept copies, and of folders made for them: user, group and all, each with r or rw."), \
+    D_TYPE(S, g.temp_path, struct temp_path, &temp_path_type, P "temp_path", IN_HSL, TEMP, "The folder of temporary files, with up to three levels of folders below it.")
 
 /* early_hints: when a 103 of an upstream is passed to the client. */
 struct early_hints_conf { struct templates when; };

@@ -60,7 +60,11 @@ static void drop_head(void *arg)
     chunk_drop(&x->head);
 }
 
-static bool client_left(struct request *r) { return exchange_of(r)->conf->ignore_client_abort.on; }
+static bool client_left(struct request *r)
+{
+    const struct gateway_conf *c = exchange_of(r)->conf;
+    return c->ignore_client_abort.on || c->store.on;
+}
 
 static const struct exchange_ops ops = { .end = end, .describe = describe, .client_left = client_left };
 
@@ -217,6 +221,7 @@ static void ask_peer(struct exchange *x)
     x->connect.done = connected;
     connect_start(&x->connect, &(struct connect_want) {
         .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .transparent = x->conf->bind && x->conf->bind->transparent,
+        .sndbuf = (int) min_of(x->conf->socket_sndbuf.bytes, (uint64_t) INT32_MAX / 2), .rcvbuf = (int) min_of(x->conf->socket_rcvbuf.bytes, (uint64_t) INT32_MAX / 2),
         .keepalive = x->conf->socket_keepalive.on, .timeout_ms = x->conf->connect_timeout.ms, .log = x->r->log });
 }
 
@@ -346,7 +351,7 @@ void exchange_done(struct exchange *x)
 
 void exchange_wait(struct exchange *x)
 {
-    if (x->conn) timer_set(&x->conn->timer, (chain_empty(&x->send.out) ? x->conf->read_timeout : x->conf->send_timeout).ms);
+    if (x->conn && !x->pipe.delayed) timer_set(&x->conn->timer, (chain_empty(&x->send.out) ? x->conf->read_timeout : x->conf->send_timeout).ms);
 }
 
 static void time_out(struct exchange *x)
@@ -361,7 +366,7 @@ static void ready(struct conn *c, unsigned what)
     struct exchange *x = c->owner;
     NEED(x, EXCHANGE_MAGIC);
     if (what & CONN_TIMEOUT) {
-        time_out(x);
+        if (!pipe_delayed(x)) time_out(x);
         return;
     }
     if (what & CONN_WRITE && !chain_empty(&x->send.out)) {

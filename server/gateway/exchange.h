@@ -8,6 +8,7 @@
  *   target     where to: group, and the url for log lines.
  *   send       the request on its way up (send.h).      head   the answer's head, to the client's (head.h).
  *   pipe       the answer's body (pipe.h).              tunnel bytes both ways after an upgrade (tunnel.h).
+ *   store      a copy of the answer on its way to be a file (store.h).
  *
  *   open ──> connecting <──> waiting ──> passing ──> over         Each change goes through exchange_move.
  *                               |                     ^           waiting: for the head; the request may still be going up
@@ -120,6 +121,7 @@ struct exchange {
     struct chunk                  *head;     /* the answer's head (and what came with it) */
     size_t                         head_at, head_have;   /* where the head in hand begins (after 1xx heads), and the bytes read */
     struct pipe                    pipe;
+    struct store                  *store;    /* the copy that is made of the answer, or NULL */
     struct relay                  *relay;
     struct addr                    bind;     /* source address in force; AF_UNSPEC: none */
     uint64_t                       started_ms;

@@ -23,7 +23,7 @@ static void pass_field(struct exchange *x, const struct field *f)
 {
     struct request *r = x->r;
     struct text value = f->value;
-    if (x->proto->rewrite_field && (f->id == FIELD_LOCATION || f->id == FIELD_REFRESH) && x->proto->rewrite_field(x, f, &value) && f->id == FIELD_LOCATION) {
+    if (x->proto->rewrite_field && (f->id == FIELD_LOCATION || f->id == FIELD_REFRESH || f->id == FIELD_SET_COOKIE) && x->proto->rewrite_field(x, f, &value) && f->id == FIELD_LOCATION) {
         r->out.location = value;       /* made absolute like our own */
         return;
     }
@@ -60,6 +60,9 @@ static void take_field(struct exchange *x, const struct field *f)
     case FIELD_X_ACCEL_CHARSET:
         obey(x, f);
         break;
+    case FIELD_ACCEPT_RANGES:
+        if (x->conf->force_ranges.on) return;
+        break;
     case FIELD_TRAILER:
         if (!x->conf->pass_trailers.on) return;
         break;
@@ -82,6 +85,8 @@ static void fill_response(struct exchange *x)
     out->status = x->up.status;
     out->reason = x->up.reason;
     out->length = x->up.length;
+    out->unconditional = true;
+    out->accept_ranges = out->single_range = x->conf->force_ranges.on;
     for (unsigned i = 0; i < x->up.fields.n; i++) take_field(x, &x->up.fields.v[i]);
 }
 

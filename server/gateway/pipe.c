@@ -1,5 +1,6 @@
 #include "gateway/pipe.h"
 #include "gateway/exchange.h"
+#include "gateway/store.h"
 #include "gateway/straight.h"
 #include "http/temp.h"
 
@@ -36,12 +37,15 @@ static void grow_into(struct pipe *p)
 static bool feed(struct exchange *x, const char *at, size_t n)
 {
     struct pipe *p = &x->pipe;
-    uint64_t before = p->ready.bytes;
+    struct chain got = CHAIN_EMPTY;
     size_t used = n;
-    enum gateway_parse how = x->proto->parse_body(x, p->chunk, at, n, &p->ready, &used);
-    p->received += (int64_t) (p->ready.bytes - before);
-    p->in_memory += p->ready.bytes - before;
+    enum gateway_parse how = x->proto->parse_body(x, p->chunk, at, n, &got, &used);
+    p->received += (int64_t) got.bytes;
+    p->in_memory += got.bytes;
+    p->read += n;
     x->last->length = p->received;
+    if (unlikely(x->store != NULL)) store_take(x->store, &got);
+    chain_move(&p->ready, &got);
     if (how == GATEWAY_BAD) return false;
     if (how != GATEWAY_DONE) return true;
     p->complete = true;
@@ -52,11 +56,25 @@ static bool feed(struct exchange *x, const char *at, size_t n)
     return true;
 }
 
+/* Bytes that may be read now; 0: a timer was set. nginx's formula: a second's worth in advance. */
+static size_t allowed(struct exchange *x)
+{
+    struct pipe *p = &x->pipe;
+    uint64_t may = p->rate * ((clock_now.ms - p->began_ms) / 1000 + 1);
+    if (may > p->read) return may - p->read;
+    p->delayed = true;
+    timer_set(&x->conn->timer, (p->read - may) * 1000 / p->rate + 1);
+    return 0;
+}
+
 static void take_in(struct exchange *x)
 {
     struct pipe *p = &x->pipe;
     grow_into(p);
     size_t room = p->chunk->size - p->used;
+    p->delayed = false;
+    if (unlikely(p->rate != 0)) room = min_of(room, allowed(x));
+    if (!room) return;
     struct io_done got = conn_recv(x->conn, p->chunk->data + p->used, room);
     if (got.how == IO_AGAIN) return;
     if (got.how == IO_OK) {
@@ -157,6 +175,7 @@ void pipe_run(struct exchange *x)
     for (unsigned reads = 0;; reads++) {
         bool last = p->complete || p->broken;
         if (last && x->state == EXCHANGE_PASSING) {
+            if (unlikely(x->store != NULL)) store_end(&x->store, p->complete);
             if (p->complete) exchange_done(x);
             else exchange_release(x);
         }
@@ -178,14 +197,33 @@ void pipe_run(struct exchange *x)
             break;
         }
         take_in(x);
+        if (p->delayed) return;
     }
     exchange_wait(x);
+}
+
+bool pipe_delayed(struct exchange *x)
+{
+    if (!x->pipe.delayed) return false;
+    x->pipe.delayed = false;
+    pipe_run(x);
+    return true;
 }
 
 void pipe_break(struct exchange *x)
 {
     x->pipe.broken = true;
     pipe_run(x);
+}
+
+static void begin_pace(struct exchange *x)
+{
+    struct request *r = x->r;
+    struct text rate = template_render(x->conf->limit_rate, &r->eval);
+    if (!conf_read_bytes(rate, &x->pipe.rate)) log_at(r->log, L_ERR, r->about, 0, "invalid size \"%.*s\"", TEXT_ARG(rate));
+    if (!x->buffering) x->pipe.rate = 0;
+    x->pipe.rate = min_of(x->pipe.rate, (uint64_t) 1 << 40);
+    x->pipe.began_ms = clock_now.ms;
 }
 
 void pipe_start(struct exchange *x, struct chunk *chunk, const char *at, size_t n)
@@ -196,6 +234,9 @@ void pipe_start(struct exchange *x, struct chunk *chunk, const char *at, size_t 
     p->used = (size_t) (at + n - chunk->data);
     p->size = CHUNK_USUAL;
     p->complete = x->up.no_body;
+    if (unlikely(x->conf->limit_rate != NULL)) begin_pace(x);
+    if (unlikely(x->conf->store.on)) x->store = store_open(x);
+    p->crooked = p->rate || x->store;
     if (!p->complete && !feed(x, at, n)) p->broken = true;
     if (x->up.no_body && n) x->up.keepalive = false;
     if (p->used == chunk->size || (uint64_t) max_of(x->up.length, (int64_t) 0) > chunk->size) choose_size(x, true);
@@ -208,6 +249,7 @@ void pipe_end(struct exchange *x)
 {
     struct pipe *p = &x->pipe;
     straight_end(x);
+    store_end(&x->store, false);
     chain_clear(&p->ready);
     chunk_drop(&p->chunk);
     chain_file_drop(&p->file);

@@ -21,6 +21,10 @@ struct pipe {
     struct chain_file *file;    /* temporary file, or NULL */
     uint64_t      file_bytes;   /* written to it */
     bool          spilled;      /* that it came to a file was logged */
+    uint64_t      rate;         /* …_limit_rate; 0: none */
+    uint64_t      began_ms;     /* for rate */
+    uint64_t      read;         /* bytes read of the body and its framing */
+    bool          delayed;      /* conn's timer is for rate */
     struct splice splice;       /* the kernel pipe of a straight way (straight.h) */
     bool          crooked;      /* no straight way is tried any more */
     int64_t       received;     /* body bytes decoded */
@@ -35,6 +39,8 @@ void pipe_start(struct exchange *x, struct chunk *chunk, const char *p, size_t n
 void pipe_run(struct exchange *x);
 /* The rest will not come (the line about it is logged): the client is told. */
 void pipe_break(struct exchange *x);
+/* conn's timer has fired. True: it was for limit_rate, and the pipe goes on; false: the upstream's time is over. */
+bool pipe_delayed(struct exchange *x);
 /* Drops what is held. */
 void pipe_end(struct exchange *x);
 

@@ -78,6 +78,8 @@ struct response {
     bool          head_sent;           /* handed to the protocol */
     bool          no_body;             /* HEAD, 204, 304: nothing may follow the head */
     bool          accept_ranges;       /* ranges may be cut from this body */
+    bool          single_range;        /* but not more than one: it is not there to go back in */
+    bool          unconditional;       /* If-None-Match and its like were somebody else's to judge: an upstream's */
     bool          has_date, has_server, has_modified;   /* fields has its own (modified says when, too) */
     bool          expect_trailers;     /* trailers may be added until the body ends: where the protocol needs another framing for them, it takes it */
     bool          ended;               /* FINAL or BROKEN was given */

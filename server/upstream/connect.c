@@ -34,8 +34,8 @@ void connect_start(struct connect *c, const struct connect_want *w)
     ASSERT(!c->active);
     c->active = true;
     c->task.run = fail_later;
-    const struct addr *from = w->from && w->from->family != AF_UNSPEC ? w->from : NULL;
-    c->conn = conn_connect(w->to, from, w->transparent, w->log, &c->error);
+    struct conn_start how = { .from = w->from && w->from->family != AF_UNSPEC ? w->from : NULL, .transparent = w->transparent, .sndbuf = w->sndbuf, .rcvbuf = w->rcvbuf };
+    c->conn = conn_connect(w->to, &how, w->log, &c->error);
     if (!c->conn) {
         task_post(&c->task);
         return;

@@ -12,6 +12,7 @@ struct connect_want {
     const struct addr *from;           /* source address; NULL or AF_UNSPEC: the kernel's choice */
     bool               transparent;
     bool               keepalive;      /* SO_KEEPALIVE */
+    int                sndbuf, rcvbuf; /* of the socket; 0: the system's */
     uint64_t           timeout_ms;
     const struct log  *log;
 };

@@ -279,7 +279,7 @@ static void test_connect(void)
     int fd = listen_on(&l.addr), err = 0;
     l.addr.family = AF_INET;
     ok(accept_start(&l, fd, true), "listening");
-    struct conn *c = conn_connect(&l.addr, NULL, false, &quiet, &err);
+    struct conn *c = conn_connect(&l.addr, NULL, &quiet, &err);
     ok(c && c->connecting && conn_connected(c) == EINPROGRESS, "connecting");
     c->ready = note;
     told = 0;
@@ -304,7 +304,7 @@ static void test_connect(void)
     close(fd);
     taken_count = 0;
 
-    c = conn_connect(&l.addr, NULL, false, &quiet, &err);
+    c = conn_connect(&l.addr, NULL, &quiet, &err);
     if (c) {
         c->ready = note;
         told = 0;
@@ -315,7 +315,7 @@ static void test_connect(void)
     }
     is_int(err, ECONNREFUSED, "refused");
     struct addr from = { .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201) } };
-    ok(!conn_connect(&l.addr, &from, false, &quiet, &err) && err == EADDRNOTAVAIL, "bound to an address that is not ours");
+    ok(!conn_connect(&l.addr, &(struct conn_start) { .from = &from }, &quiet, &err) && err == EADDRNOTAVAIL, "bound to an address that is not ours");
     turn();
 }
 
@@ -327,7 +327,7 @@ static void test_unix_connect(void)
     unlink(un.path);
     if (bind(fd, (struct sockaddr *) &un, sizeof(un)) != 0 || listen(fd, 5) != 0) abort();
     struct addr to = { .un = { AF_UNIX, un.path } };
-    struct conn *c = conn_connect(&to, NULL, false, &quiet, &err);
+    struct conn *c = conn_connect(&to, NULL, &quiet, &err);
     ok(c != NULL, "connected at once");
     c->ready = note;
     turn();
@@ -353,7 +353,7 @@ static void test_room(void)
     is_int(conn_figures.accepted, 8, "the kernel keeps the others");
     struct addr to = l.addr;
     int err = 0;
-    ok(!conn_connect(&to, NULL, false, &quiet, &err) && err == EMFILE, "nor can we connect");
+    ok(!conn_connect(&to, NULL, &quiet, &err) && err == EMFILE, "nor can we connect");
     conn_set_idle(taken[3], true);
     conn_set_idle(taken[5], true);
     conn_set_idle(taken[4], true);
@@ -362,7 +362,7 @@ static void test_room(void)
     is_int(conn_figures.idle, 3, "3 idle");
     struct conn *oldest = taken[3];
     told = 0;
-    struct conn *c = conn_connect(&to, NULL, false, &quiet, &err);
+    struct conn *c = conn_connect(&to, NULL, &quiet, &err);
     ok(c && told == CONN_TIMEOUT && told_conn == oldest && taken[3] == NULL, "the one idle longest made room for it");
     c->ready = note;
     ok(until(taken_count == 10), "accepting began again, as long as idle ones make room");
