@@ -66,6 +66,36 @@ static conf_result parse_rate(struct conf *cf, const struct directive *d, void *
 
 const struct conf_type gateway_rate_type = { "rate", sizeof(struct template *), 0, 1, 1, parse_rate };
 
+static conf_result parse_backoff(struct conf *cf, const struct directive *d, void *field)
+{
+    struct gateway_backoff *b = field;
+    (void) d;
+    if (cf->count == 2 && text_eq(cf->words[1], T("off"))) return NULL;
+    if (!conf_read_span(cf->words[1], &b->base_ms) || !b->base_ms) return conf_invalid;
+    b->most_ms = b->base_ms * 10;
+    if (cf->count == 2) return NULL;
+    if (!text_starts(cf->words[2], T("max=")) || !conf_read_span(text_from(cf->words[2], 4), &b->most_ms) || b->most_ms < b->base_ms)
+        return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[2]));
+    return NULL;
+}
+
+static conf_result parse_budget(struct conf *cf, const struct directive *d, void *field)
+{
+    struct gateway_budget *b = field;
+    struct text share = cf->words[1];
+    uint64_t percent, least = 1;
+    (void) d;
+    if (cf->count == 2 && text_eq(share, T("off"))) return NULL;
+    if (!text_ends(share, T("%")) || !text_u64(text_upto(share, share.n - 1), &percent) || percent > 1000) return conf_invalid;
+    if (cf->count == 3 && (!text_starts(cf->words[2], T("min=")) || !text_u64(text_from(cf->words[2], 4), &least) || least > 1000000))
+        return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[2]));
+    *b = (struct gateway_budget) { .on = true, .percent = (uint32_t) percent, .least = (uint32_t) least };
+    return NULL;
+}
+
+const struct conf_type gateway_backoff_type = { "time [max=time] | off", sizeof(struct gateway_backoff), 0, 1, 2, parse_backoff };
+const struct conf_type gateway_budget_type = { "percent% [min=number] | off", sizeof(struct gateway_budget), 0, 1, 2, parse_budget };
+
 /* ---- hidden fields ---- */
 
 static void mark(struct gateway_hidden *h, enum field_id id, bool on)
@@ -136,6 +166,7 @@ conf_result gateway_conf_check(struct conf *cf, struct gateway_conf *g, const ch
     conf_result why = check_sizes(cf, g, prefix);
     if (why) return why;
     if (g->next_upstream & NEXT_OFF) g->next_upstream = 0;
+    g->timed = g->try_timeout.ms || g->deadline.ms || g->backoff.base_ms;
     g->hidden = compile_hidden(cf, g, hidden, count);
     return NULL;
 }

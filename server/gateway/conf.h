@@ -29,11 +29,19 @@ struct gateway_store { bool on; struct template *path; };
 /* Which fields of the upstream's answer are kept from the client: the default ones, less the pass list, and the hide list. */
 struct gateway_hidden { uint64_t known[(FIELD_COUNT + 63) / 64]; struct text *others; size_t count; };
 
+/* …_next_upstream_backoff: before the nth other try, a random part of base doubled n - 1 times, at most most. 0: no wait. */
+struct gateway_backoff { uint64_t base_ms, most_ms; };
+/* …_next_upstream_budget: retries are at most percent of the requests of the last seconds, and least more each second. */
+struct gateway_budget { bool on; uint32_t percent, least; };
+
 struct gateway_conf {
     span                  connect_timeout, send_timeout, read_timeout;
     unsigned              next_upstream;
     int64_t               next_tries;
-    span                  next_timeout;
+    span                  next_timeout, try_timeout, deadline;
+    struct gateway_backoff backoff;
+    struct gateway_budget budget;
+    bool                  timed;         /* made by check: any of try_timeout, deadline, backoff */
     flag                  buffering, request_buffering, pass_headers, pass_body, pass_trailers;
     flag                  intercept_errors, ignore_client_abort, socket_keepalive, force_ranges;
     unsigned              ignore_headers;
@@ -49,7 +57,7 @@ struct gateway_conf {
     struct gateway_hidden *hidden;       /* made by check */
 };
 
-extern const struct conf_type gateway_bind_type, gateway_store_type, gateway_rate_type;
+extern const struct conf_type gateway_bind_type, gateway_store_type, gateway_rate_type, gateway_backoff_type, gateway_budget_type;
 extern const struct conf_choice gateway_next_choices[], gateway_ignore_choices[];
 
 /* A size that nginx's rules on it are held to, and that does nothing else: says so once. */
@@ -63,6 +71,14 @@ extern const struct conf_type gateway_checked_size;
     D_BITS(S, g.next_upstream, P "next_upstream", IN_HSL, "error timeout", gateway_next_choices, "When the request is passed on to another peer."), \
     D_NUM(S, g.next_tries, P "next_upstream_tries", IN_HSL, "0", "How many peers may be tried for a request; 0: all."), \
     D_TIME(S, g.next_timeout, P "next_upstream_timeout", IN_HSL, "0", "For how long a request may be passed to yet another peer; 0: no limit."), \
+    { .name = P "next_upstream_try_timeout", .type = &conf_span, .where = IN_HSL, .offset = FIELD(S, g.try_timeout, span), .dflt = "0", .since = "weir", \
+      .help = "How long a try may take until the head of its answer is there; 0: no limit." }, \
+    { .name = P "next_upstream_backoff", .type = &gateway_backoff_type, .where = IN_HSL, .offset = FIELD(S, g.backoff, struct gateway_backoff), .dflt = "off", .since = "weir", \
+      .help = "How long is waited before another peer is asked: a random part of the time, which doubles with each try." }, \
+    { .name = P "next_upstream_budget", .type = &gateway_budget_type, .where = IN_HSL, .offset = FIELD(S, g.budget, struct gateway_budget), .dflt = "off", .since = "weir", \
+      .help = "How many of the requests of the last ten seconds, in percent and over all workers, may be passed to another peer; min: so many a second always." }, \
+    { .name = P "deadline", .type = &conf_span, .where = IN_HSL, .offset = FIELD(S, g.deadline, span), .dflt = "0", .since = "weir", \
+      .help = "How long all tries together, with the answer's body, may take; 0: no limit." }, \
     D_FLAG(S, g.socket_keepalive, P "socket_keepalive", IN_HSL, "off", "Whether connections to peers have TCP keep-alive probes."), \
     D_SIZE(S, g.buffer_size, P "buffer_size", IN_HSL, "4k", "The most that the head of the peer's answer may take."), \
     D_TYPE(S, g.bind, struct gateway_bind *, &gateway_bind_type, P "bind", IN_HSL, NULL, "The local address of connections to peers.")

@@ -5,13 +5,11 @@
 #include "wire/method.h"
 #include <errno.h>
 
-static void next_try(struct exchange *x);
-static void end_try(struct exchange *x, enum peer_verdict how);
-
 static const struct { const char *name, *doing; unsigned next; } states[] = {
     [EXCHANGE_OPEN]       = { "open",       NULL,                                            1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
-    [EXCHANGE_CONNECTING] = { "connecting", "connecting to upstream",                        1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
-    [EXCHANGE_WAITING]    = { "waiting",    "sending request to upstream",                   1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_PASSING | 1 << EXCHANGE_TUNNEL | 1 << EXCHANGE_OVER },
+    [EXCHANGE_PAUSED]     = { "paused",     "waiting to ask another upstream",               1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_CONNECTING] = { "connecting", "connecting to upstream",                        1 << EXCHANGE_PAUSED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_WAITING]    = { "waiting",    "sending request to upstream",                   1 << EXCHANGE_PAUSED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_PASSING | 1 << EXCHANGE_TUNNEL | 1 << EXCHANGE_OVER },
     [EXCHANGE_PASSING]    = { "passing",    "reading upstream",                              1 << EXCHANGE_OVER },
     [EXCHANGE_TUNNEL]     = { "tunnel",     "proxying upgraded connection",                  1 << EXCHANGE_OVER },
     [EXCHANGE_OVER]       = { "over",       NULL,                                            1 << EXCHANGE_OVER },
@@ -118,8 +116,9 @@ struct verdict exchange_start(struct exchange *x)
         return v_reply(500);
     }
     send_prepare(x);
+    retry_start(x);
     x->starting = true;
-    next_try(x);
+    exchange_next(x);
     x->starting = false;
     return x->failed ? v_reply(x->failed) : v_over();
 }
@@ -180,11 +179,11 @@ static void connected(struct connect *k, enum connect_end how, int error)
     }
     if (how == CONNECT_TIMEOUT) {
         log_at(x->r->log, L_ERR, x->r->about, ETIMEDOUT, "upstream timed out");
-        exchange_retry(x, NEXT_TIMEOUT);
+        retry(x, NEXT_TIMEOUT);
         return;
     }
     log_at(x->r->log, L_ERR, x->r->about, error, "connect() failed");
-    exchange_retry(x, NEXT_ERROR);
+    retry(x, NEXT_ERROR);
 }
 
 static struct idle_key key_of(const struct exchange *x)
@@ -208,6 +207,7 @@ static struct conn *take_idle(struct exchange *x)
 
 static void ask_peer(struct exchange *x)
 {
+    if (unlikely(x->conf->timed)) retry_try_begins(x);
     x->asked = x->answered = false;
     x->proto->restart(x);
     struct conn *c = take_idle(x);
@@ -225,7 +225,7 @@ static void ask_peer(struct exchange *x)
         .keepalive = x->conf->socket_keepalive.on, .timeout_ms = x->conf->connect_timeout.ms, .log = x->r->log });
 }
 
-static void next_try(struct exchange *x)
+void exchange_next(struct exchange *x)
 {
     struct peer *p = pick_next(&x->pick);
     struct exchange_try *t = add_try(x, p ? p->name : x->target.group->name);
@@ -243,7 +243,7 @@ static void next_try(struct exchange *x)
 /* ---- its end ---- */
 
 /* What the try in hand came to; the connection is closed unless it was put away before. */
-static void end_try(struct exchange *x, enum peer_verdict how)
+void exchange_end_try(struct exchange *x, enum peer_verdict how)
 {
     connect_cancel(&x->connect);
     count_wire(x);
@@ -252,42 +252,7 @@ static void end_try(struct exchange *x, enum peer_verdict how)
     pick_done(&x->pick, how, x->r->log, x->r->about);
 }
 
-static int status_of(unsigned reason)
-{
-    switch (reason) {
-    case NEXT_TIMEOUT: case NEXT_504: return 504;
-    case NEXT_500: return 500;
-    case NEXT_503: return 503;
-    case NEXT_403: return 403;
-    case NEXT_404: return 404;
-    case NEXT_429: return 429;
-    default: return 502;
-    }
-}
-
-static bool allowed(const struct exchange *x, unsigned reason)
-{
-    unsigned want = reason;
-    if (x->asked && !method_row(x->r->method)->idempotent) want |= NEXT_NON_IDEMPOTENT;
-    if ((x->conf->next_upstream & want) != want) return false;
-    if (x->asked && x->send.streaming) return false;    /* what went up is gone */
-    return !x->conf->next_timeout.ms || clock_now.ms - x->started_ms < x->conf->next_timeout.ms;
-}
-
-bool exchange_may_retry(const struct exchange *x, unsigned reason)
-{
-    return x->pick.tries > 1 && allowed(x, reason);
-}
-
-/* A kept connection that the peer had closed: it was not answered because it was not read. RFC 9110 9.2.2, RFC 9112 9.3.1. */
-static bool was_stale(const struct exchange *x, unsigned reason)
-{
-    if (reason != NEXT_ERROR || !x->reused || x->answered) return false;
-    if (x->conn && x->conn->sent == x->conn_sent) return true;
-    return method_row(x->r->method)->idempotent && !x->send.streaming;
-}
-
-static void replay(struct exchange *x)
+void exchange_replay(struct exchange *x)
 {
     log_at(x->r->log, L_INFO, x->r->about, 0, "upstream had closed a kept connection, asking again on a new one");
     conn_close(&x->conn);
@@ -295,25 +260,13 @@ static void replay(struct exchange *x)
     ask_peer(x);
 }
 
-void exchange_retry(struct exchange *x, unsigned reason)
-{
-    if (was_stale(x, reason)) {
-        replay(x);
-        return;
-    }
-    if (!x->last->status) x->last->status = status_of(reason);
-    end_try(x, reason == NEXT_403 || reason == NEXT_404 ? PEER_PASSED : PEER_FAILED);
-    if (x->pick.tries && allowed(x, reason)) next_try(x);
-    else exchange_fail(x, status_of(reason));
-}
-
 void exchange_broken(struct exchange *x, enum io how, const char *call)
 {
-    if (!was_stale(x, NEXT_ERROR)) {
+    if (!retry_was_stale(x, NEXT_ERROR)) {
         if (how == IO_EOF) log_at(x->r->log, L_ERR, x->r->about, 0, "upstream prematurely closed connection");
         else if (x->conn->error != EPROTO || !x->secure) log_at(x->r->log, L_ERR, x->r->about, x->conn->error, "%s failed", call);
     }
-    exchange_retry(x, NEXT_ERROR);
+    retry(x, NEXT_ERROR);
 }
 
 void exchange_fail(struct exchange *x, int status)
@@ -330,7 +283,8 @@ void exchange_release(struct exchange *x)
     if (x->state == EXCHANGE_OVER) return;
     if (x->relay) relay_end(x->relay);
     send_stop(x);
-    end_try(x, x->answered ? PEER_WELL : PEER_UNASKED);
+    if (unlikely(x->conf->timed)) timer_end(&x->retry.timer);
+    exchange_end_try(x, x->answered ? PEER_WELL : PEER_UNASKED);
     exchange_move(x, EXCHANGE_OVER);
 }
 
@@ -358,7 +312,7 @@ static void time_out(struct exchange *x)
 {
     log_at(x->r->log, L_ERR, x->r->about, ETIMEDOUT, "upstream timed out");
     if (x->state == EXCHANGE_PASSING) pipe_break(x);
-    else exchange_retry(x, NEXT_TIMEOUT);
+    else retry(x, NEXT_TIMEOUT);
 }
 
 static void ready(struct conn *c, unsigned what)

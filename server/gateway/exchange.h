@@ -5,12 +5,14 @@
  *   exchange   one request with one upstream: its tries, one after the other, and what came of them. Owned by the request.
  *   try        one peer asked once; what the $upstream_* variables list.
  *   protocol   how a request is written for the upstream and its answer read: HTTP/1 (modules/proxy.c, answer.h), later FastCGI …
+ *   retry      whether, and when, another peer is asked (retry.h); budget: how often (budget.h).
  *   target     where to: group, and the url for log lines.
  *   send       the request on its way up (send.h).      head   the answer's head, to the client's (head.h).
  *   pipe       the answer's body (pipe.h).              tunnel bytes both ways after an upgrade (tunnel.h).
  *   store      a copy of the answer on its way to be a file (store.h).
  *
  *   open ──> connecting <──> waiting ──> passing ──> over         Each change goes through exchange_move.
+ *                      `─> paused <─´                ^             paused: before another try
  *                               |                     ^           waiting: for the head; the request may still be going up
  *                               `──────> tunnel ──────´           passing: the body comes; the request may still be going up
  *
@@ -21,6 +23,7 @@
 
 #include "gateway/conf.h"
 #include "gateway/pipe.h"
+#include "gateway/retry.h"
 #include "gateway/secure.h"
 #include "gateway/send.h"
 #include "http/response.h"
@@ -30,7 +33,7 @@
 
 #define EXCHANGE_MAGIC 0x45584348u
 
-enum exchange_state { EXCHANGE_OPEN, EXCHANGE_CONNECTING, EXCHANGE_WAITING, EXCHANGE_PASSING, EXCHANGE_TUNNEL, EXCHANGE_OVER };
+enum exchange_state { EXCHANGE_OPEN, EXCHANGE_PAUSED, EXCHANGE_CONNECTING, EXCHANGE_WAITING, EXCHANGE_PASSING, EXCHANGE_TUNNEL, EXCHANGE_OVER };
 
 /* One peer asked once. Times in ms since the try began; -1: it did not come to that. */
 struct exchange_try {
@@ -125,6 +128,7 @@ struct exchange {
     struct relay                  *relay;
     struct addr                    bind;     /* source address in force; AF_UNSPEC: none */
     uint64_t                       started_ms;
+    struct retry                   retry;
     struct exchange               *before;   /* the one before an internal redirect, or NULL */
     struct exchange_try           *tries, *last;   /* in order; over internal redirects too */
 };
@@ -141,11 +145,12 @@ struct verdict exchange_start(struct exchange *x);
 void exchange_begin(struct exchange *x, struct conn *c);
 /* The only change of state. */
 void exchange_move(struct exchange *x, enum exchange_state to);
-/* The try in hand failed for this NEXT_ reason: another peer is asked when that is allowed, else the client gets its
- * status. The line about it is logged by the caller. */
-void exchange_retry(struct exchange *x, unsigned reason);
-/* Would another peer be asked for this reason? */
-bool exchange_may_retry(const struct exchange *x, unsigned reason);
+/* The next peer is asked, or nobody is left. */
+void exchange_next(struct exchange *x);
+/* What the try in hand came to; its connection is closed unless it was put away before. Without one: nothing. */
+void exchange_end_try(struct exchange *x, enum peer_verdict how);
+/* The peer in hand had closed a kept connection: it is asked again, over a new one. */
+void exchange_replay(struct exchange *x);
 /* The connection broke (conn->error), or the peer closed it before its answer was complete. */
 void exchange_broken(struct exchange *x, enum io how, const char *call);
 /* The upstream is let go, and the client answered with this status (or broken off). */

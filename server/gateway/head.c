@@ -185,8 +185,8 @@ static void complete(struct exchange *x)
     t->status = x->up.status;
     t->header_ms = (int64_t) (clock_now.ms - t->started_ms);
     unsigned reason = reason_of(x->up.status);
-    if (unlikely(reason && exchange_may_retry(x, reason))) {
-        exchange_retry(x, reason);
+    if (unlikely(reason && retry_allowed(x, reason))) {
+        retry(x, reason);
         return;
     }
     const struct field *to = fields_find(&x->up.fields, FIELD_X_ACCEL_REDIRECT);
@@ -214,7 +214,7 @@ static void informational(struct exchange *x)
 static void refuse_big(struct exchange *x)
 {
     log_at(x->r->log, L_ERR, x->r->about, 0, "upstream sent too big header");
-    exchange_retry(x, NEXT_INVALID_HEADER);
+    retry(x, NEXT_INVALID_HEADER);
 }
 
 /* False: the exchange went on to something else. */
@@ -235,7 +235,7 @@ static bool parse(struct exchange *x)
             return false;
         }
         if (how == GATEWAY_BAD) {
-            exchange_retry(x, NEXT_INVALID_HEADER);
+            retry(x, NEXT_INVALID_HEADER);
             return false;
         }
         if (how == GATEWAY_MORE) return true;

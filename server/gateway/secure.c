@@ -78,7 +78,7 @@ static void ready(struct conn *c, unsigned what)
     log_at(x->r->log, L_ERR, x->r->about, ETIMEDOUT, "upstream timed out");
     x->conn_sent = c->sent;
     x->conn_received = c->received;
-    exchange_retry(x, NEXT_TIMEOUT);
+    retry(x, NEXT_TIMEOUT);
 }
 
 static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
@@ -92,7 +92,7 @@ static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
     }
     x->conn_sent = c->sent;          /* bytes of handshakes do not count */
     x->conn_received = c->received;
-    exchange_retry(x, NEXT_ERROR);
+    retry(x, NEXT_ERROR);
 }
 
 void secure_start(struct exchange *x)

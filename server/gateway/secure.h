@@ -20,7 +20,7 @@ extern const struct tls_hooks secure_hooks;
 
 /* Sets s->params. */
 void secure_seal(struct secure *s);
-/* Begins the handshake over x->conn, which is connected; goes on with exchange_begin, or exchange_retry. */
+/* Begins the handshake over x->conn, which is connected; goes on with exchange_begin, or retry. */
 void secure_start(struct exchange *x);
 
 #endif

@@ -24,7 +24,7 @@
 
 #define GROUP_MAGIC 0x47525550u
 
-struct balance; struct idle;
+struct balance; struct idle; struct budget;
 
 /* In shared memory. Counters are atomic; the weights and the failure record change under the group's lock. The layout is part of
  * the zone's signature. */
@@ -79,6 +79,7 @@ struct group {
     struct idle          *idle;         /* this worker's, or NULL */
     const char           *file;         /* where it was first named */
     unsigned              line;
+    struct budget        *budget;       /* of its requests' retries: gateway/budget.h; NULL: none was asked for yet */
     struct group         *next;         /* in order of the configuration */
 };
 
