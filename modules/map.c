@@ -3,11 +3,8 @@
 
 enum { SHARED_MAX = 4096 };     /* different texts that are looked for among those before */
 
-struct result {
-    struct template *template;  /* NULL: text */
-    uint32_t         n;
-    char             text[];
-};
+struct result { uint32_t n : 31, is_template : 1; char text[]; };
+struct computed { struct template *template; struct result result; };      /* result.is_template; text: its source */
 
 struct map {
     struct template *source;
@@ -18,22 +15,28 @@ struct map {
     struct variable  variable;
 };
 
-static struct result *new_result(struct conf *cf, struct text t)
+static struct result *new_result(struct conf *cf, struct text t, struct template *template)
 {
-    struct result *to = pool_alloc(cf->pool, sizeof *to + t.n);
-    *to = (struct result) { .n = (uint32_t) t.n };
-    if (t.n) memcpy(to->text, t.p, t.n);
-    return to;
+    struct computed *c = pool_alloc(cf->pool, sizeof *c + t.n);
+    *c = (struct computed) { template, { (uint32_t) t.n, template != NULL } };
+    if (t.n) memcpy(c->result.text, t.p, t.n);
+    return &c->result;
 }
 
 static conf_result read_result(struct conf *cf, struct map *m, struct text t, struct result **out)
 {
     conf_result why = NULL;
+    struct template *template = NULL;
     if ((*out = table_get(&m->shared, t))) return NULL;
-    *out = new_result(cf, t);
-    if (text_find_char(t, '$') >= 0) (*out)->template = template_compile(cf, t, &why);
+    if (text_find_char(t, '$') >= 0 && !(template = template_compile(cf, t, &why))) return why;
+    *out = new_result(cf, t, template);
     if (m->shared.count < SHARED_MAX) table_add(&m->shared, text_of((*out)->text, t.n), *out);
-    return why;
+    return NULL;
+}
+
+static struct template *template_of(const struct result *to)
+{
+    return ((const struct computed *) (const void *) ((const char *) to - offsetof(struct computed, result)))->template;
 }
 
 /* In a large map of many different texts they stand beside their words: one look into memory less. */
@@ -45,7 +48,7 @@ static bool is_plain(const struct map *m, struct text word, struct text t)
 
 static conf_result add_plain(struct conf *cf, struct map *m, struct text word, struct text t)
 {
-    union { struct result to; char room[sizeof(struct result) + 256]; } u = { .to = { .n = (uint32_t) t.n } };
+    union { struct result to; char room[sizeof(struct result) + 256]; } u = { .to = { .n = (uint32_t) t.n & INT32_MAX } };
     memcpy(u.room + offsetof(struct result, text), t.p, t.n);
     if (names_add_copy(m->names, word, &u, offsetof(struct result, text) + t.n)) return NULL;
     return conf_say(cf, "!conflicting parameter \"%.*s\"", TEXT_ARG(word));
@@ -104,7 +107,7 @@ static bool get(struct eval *e, const struct variable *v, struct text name, stru
     const struct result *to = key.n || !m->has_patterns ? names_find_nocase(m->names, key, e) : names_find_exact(m->names, key);
     if (!to) to = m->otherwise;
     if (!to) *out = T("");
-    else if (to->template) *out = template_render(to->template, e);
+    else if (to->is_template) *out = template_render(template_of(to), e);
     else *out = text_of(to->text, to->n);
     return true;
 }
@@ -125,6 +128,7 @@ static conf_result parse_map(struct conf *cf, const struct directive *d, void *f
     table_init(&m->shared, scratch, false);
     why = conf_entries(cf, read_entry, m);
     pool_close(&scratch);
+    names_settle(m->names);
     if (m->is_volatile) m->variable.flags |= VAR_NO_CACHE;
     return why;
 }

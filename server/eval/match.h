@@ -28,6 +28,8 @@ conf_result names_add(struct conf *cf, struct names *n, struct text name, void *
 bool names_add_exact(struct names *n, struct text name, void *value);
 /* As names_add_exact; value is a copy of size bytes that stands beside the name, aligned for pointers. */
 bool names_add_copy(struct names *n, struct text name, const void *value, size_t size);
+/* All exact names and wildcards are there: a look costs less from now on. */
+void names_settle(struct names *n);
 void names_add_regex(struct names *n, const struct regex *r, void *value);
 /* host: lower case, without port. NULL: none. e: for captures, may be NULL when there is no regex. */
 void *names_find(const struct names *n, struct text host, struct eval *e);

@@ -1,6 +1,7 @@
 /*
  * names: words to anything. Three shelves (exact, "*.suffix", "prefix.*"), each one hash table: a slot is one word, 16 bits
- * of the hash above a pointer to the entry. Wildcards are found in one pass over the host, whose hash grows by a
+ * of the hash above a pointer to the entry. A large shelf that is complete is settled: its entries are laid in the order of their
+ * hashes, and all that a look goes to is one place of a small index and the few entries side by side there. Wildcards are found in one pass over the host, whose hash grows by a
  * byte at a time and is looked up at each dot: from the right for suffixes, from the left for prefixes.
  */
 #include "eval/match.h"
@@ -8,16 +9,23 @@
 
 #define NAMES_MAGIC 0x4e414d45u
 
-enum { HUGE_PAGE = 2 << 20, BLOCK_USUAL = 65536 };
+enum { HUGE_PAGE = 2 << 20, BLOCK_USUAL = 65536, SETTLE_LEAST = 4096, LINES_AHEAD = 3, STARTS = 14 };
 
-struct entry { void *value; uint32_t n, beside; char key[]; };     /* beside: bytes of a value that follows the key */
+/* After the key comes the value, aligned: beside bytes of it, or for 0 a pointer. */
+struct entry { uint32_t n, beside; char key[]; };
 
 struct block { struct block *next; size_t used, size; char data[]; };    /* entries in a row, to walk fast when a shelf grows */
+
+/* Places in a settled shelf, in UNITs, in half the room of numbers of their own: the processor's own cache should hold them. */
+struct starts { uint32_t base; uint16_t after[STARTS]; };
 
 struct shelf {
     uint64_t    *slots;
     size_t       mask, count, used;     /* used: bytes of entries */
     size_t       longest;
+    char        *settled;               /* entries by hash; else NULL */
+    struct starts *starts;              /* by the hash's highest bits: where such entries begin there */
+    unsigned     shift;
     struct block *first, *last;
     uint64_t   (*hash)(struct text key);
 };
@@ -32,7 +40,7 @@ struct names {
     size_t          pattern_count, pattern_cap;
 };
 
-/* ---- hashes: each step takes one byte, so that wildcards need one pass ---- */
+/* ---- hashes of wildcards: each step takes one byte, so that they need one pass ---- */
 
 static const uint64_t hash_start = 0xcbf29ce484222325u;
 static inline uint64_t hash_step(uint64_t h, char c) { return (h ^ (unsigned char) c) * 0x100000001b3u; }
@@ -54,13 +62,43 @@ static uint64_t hash_backward(struct text t)
 
 /* ---- shelves ---- */
 
+enum { UNIT = sizeof(void *) };
 static const uint64_t pointer_bits = ((uint64_t) 1 << 48) - 1;
 static inline struct entry *slot_entry(uint64_t slot) { return (struct entry *) (uintptr_t) (slot & pointer_bits); }
 static inline struct text entry_key(const struct entry *e) { return text_of(e->key, e->n); }
+static size_t key_end(size_t key) { return align_up(offsetof(struct entry, key) + key + 1, UNIT); }
+static size_t entry_size(size_t key, size_t beside) { return key_end(key) + (beside ? align_up(beside, UNIT) : sizeof(void *)); }
+
+static inline void *entry_value(const struct entry *e)
+{
+    char *at = (char *) e + key_end(e->n);
+    return e->beside ? at : *(void **) (void *) at;
+}
+
+static inline size_t start_of(const struct shelf *s, size_t place)
+{
+    const struct starts *at = &s->starts[place / STARTS];
+    return (size_t) at->base + at->after[place % STARTS];
+}
+
+/* What an entry is found in is asked for at once, its lines do not wait for each other. */
+static struct entry *find_settled(const struct shelf *s, uint64_t hash, struct text key)
+{
+    size_t place = hash >> s->shift;
+    char *at = s->settled + start_of(s, place) * UNIT, *end = s->settled + start_of(s, place + 1) * UNIT;
+    for (unsigned line = 1; line < LINES_AHEAD; line++) __builtin_prefetch(at + line * 64);
+    while (at < end) {
+        struct entry *e = (struct entry *) (void *) at;
+        if (text_eq(entry_key(e), key)) return e;
+        at += entry_size(e->n, e->beside);
+    }
+    return NULL;
+}
 
 static struct entry *shelf_find(const struct shelf *s, uint64_t hash, struct text key)
 {
     if (!s->count) return NULL;
+    if (s->settled) return find_settled(s, hash, key);
     for (size_t i = hash & s->mask; s->slots[i]; i = (i + 1) & s->mask)
         if (s->slots[i] >> 48 == hash >> 48 && text_eq(entry_key(slot_entry(s->slots[i])), key)) return slot_entry(s->slots[i]);
     return NULL;
@@ -74,29 +112,44 @@ static void put_slot(struct shelf *s, uint64_t hash, struct entry *e)
     s->slots[i] = (uintptr_t) e | (hash & ~pointer_bits);
 }
 
-static size_t key_end(size_t key) { return align_up(offsetof(struct entry, key) + key + 1, sizeof(void *)); }
-static size_t entry_size(size_t key, size_t beside) { return key_end(key) + align_up(beside, sizeof(void *)); }
+static size_t huge_size(size_t n) { return align_up(n, (size_t) HUGE_PAGE); }
 
-/* In huge pages where the kernel has some: a look into a large table costs a third less. To be freed. */
+/* Zeroed, for huge_free; in huge pages where the kernel has some: a look into a large table costs a third less. */
 static void *huge_alloc(size_t n)
 {
-    void *p = aligned_alloc(HUGE_PAGE, align_up(n, (size_t) HUGE_PAGE));
-    if (!p) return base_alloc(n);
-    madvise(p, align_up(n, (size_t) HUGE_PAGE), MADV_HUGEPAGE);
-    return p;
+    size_t size = huge_size(n);
+    char *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT(p != MAP_FAILED);
+    size_t before = (size_t) -(uintptr_t) p % HUGE_PAGE;
+    if (before) munmap(p, before);
+    munmap(p + before + size, HUGE_PAGE - before);
+    madvise(p + before, size, MADV_HUGEPAGE);
+    return p + before;
 }
 
-static uint64_t *new_slots(size_t count)
+static void huge_free(void *p, size_t n) { munmap(p, huge_size(n)); }
+
+static bool is_huge(size_t n) { return n >= HUGE_PAGE / 4; }
+
+static void *table_alloc(size_t count, size_t size) { return is_huge(count * size) ? huge_alloc(count * size) : base_zalloc(count, size); }
+
+static void table_free(void *p, size_t count, size_t size)
 {
-    size_t n = count * sizeof(uint64_t);
-    return n < HUGE_PAGE ? base_zalloc(count, sizeof(uint64_t)) : memset(huge_alloc(n), 0, n);
+    if (p && is_huge(count * size)) huge_free(p, count * size);
+    else free(p);
+}
+
+static void free_slots(struct shelf *s)
+{
+    table_free(s->slots, s->mask + 1, sizeof *s->slots);
+    s->slots = NULL;
 }
 
 static void grow(struct shelf *s)
 {
     size_t size = s->slots ? 2 * (s->mask + 1) : 8;
-    free(s->slots);
-    s->slots = new_slots(size);
+    free_slots(s);
+    s->slots = table_alloc(size, sizeof *s->slots);
     s->mask = size - 1;
     for (struct block *b = s->first; b; b = b->next) {
         for (size_t at = 0; at < b->used;) {
@@ -107,13 +160,14 @@ static void grow(struct shelf *s)
     }
 }
 
+static bool is_huge_block(const struct block *b) { return b->size == HUGE_PAGE - sizeof *b; }
+
 /* Room for n bytes of entries. */
 static struct block *new_block(struct pool *pool, const struct shelf *s, size_t n)
 {
     bool huge = s->used > HUGE_PAGE && n < HUGE_PAGE / 2;
     size_t size = huge ? HUGE_PAGE - sizeof(struct block) : max_of(n, s->last ? min_of(2 * s->last->size, (size_t) BLOCK_USUAL) : (size_t) 128);
     struct block *b = huge ? huge_alloc(HUGE_PAGE) : pool_alloc(pool, sizeof *b + size);
-    if (huge) pool_cleanup(pool, free, b);
     *b = (struct block) { .size = size };
     return b;
 }
@@ -136,12 +190,13 @@ static struct entry *new_entry(struct pool *pool, struct shelf *s, size_t n)
 /* The key is lower-cased; beside: so many bytes of value are copied. False: it is there already. */
 static bool shelf_add(struct pool *pool, struct shelf *s, struct text key, const void *value, size_t beside)
 {
+    ASSERT(!s->settled);
     struct entry *e = new_entry(pool, s, entry_size(key.n, beside));
     for (size_t i = 0; i < key.n; i++) e->key[i] = (char) text_lower((unsigned char) key.p[i]);
     e->key[key.n] = '\0';
     e->n = (uint32_t) key.n;
     e->beside = (uint32_t) beside;
-    e->value = beside ? memcpy((char *) e + key_end(key.n), value, beside) : (void *) (uintptr_t) value;
+    memcpy((char *) e + key_end(key.n), beside ? value : &value, beside ? beside : sizeof value);
     uint64_t hash = s->hash(entry_key(e));
     if (shelf_find(s, hash, entry_key(e))) {
         s->last->used -= entry_size(key.n, beside);
@@ -155,12 +210,82 @@ static bool shelf_add(struct pool *pool, struct shelf *s, struct text key, const
     return true;
 }
 
-static void free_slots(void *arg)
+/* Huge blocks; the others are the pool's. */
+static void free_blocks(struct shelf *s)
+{
+    for (struct block *b = s->first, *next; b; b = next) {
+        next = b->next;
+        if (is_huge_block(b)) huge_free(b, HUGE_PAGE);
+    }
+    s->first = s->last = NULL;
+}
+
+static size_t place_count(const struct shelf *s) { return (size_t) 1 << (64 - s->shift); }
+static size_t starts_count(const struct shelf *s) { return place_count(s) / STARTS + 1; }
+
+/* begins: zeroes; then where each place's entries begin, and the last one's end. */
+static void measure(struct shelf *s, uint32_t *begins)
+{
+    uint32_t sum = 0;
+    for (struct block *b = s->first; b; b = b->next)
+        for (size_t at = 0, size; at < b->used; at += size) {
+            const struct entry *e = (struct entry *) (void *) (b->data + at);
+            size = entry_size(e->n, e->beside);
+            begins[s->hash(entry_key(e)) >> s->shift] += (uint32_t) (size / UNIT);
+        }
+    for (size_t i = 0; i <= place_count(s); i++) {
+        uint32_t size = begins[i];
+        begins[i] = sum;
+        sum += size;
+        struct starts *to = &s->starts[i / STARTS];
+        if (i % STARTS == 0) to->base = begins[i];
+        ASSERT(begins[i] - to->base <= UINT16_MAX);      /* words of a configuration are short */
+        to->after[i % STARTS] = (uint16_t) (begins[i] - to->base);
+    }
+}
+
+/* Each entry goes where its place's next one begins. */
+static void settle(struct shelf *s)
+{
+    unsigned bits = 1;
+    if (s->settled || s->count < SETTLE_LEAST || s->used / UNIT > UINT32_MAX) return;
+    while ((size_t) 4 << bits <= s->count) bits++;
+    s->shift = 64 - bits;
+    free_slots(s);
+    s->starts = table_alloc(starts_count(s), sizeof *s->starts);
+    uint32_t *begins = base_zalloc(place_count(s) + 1, sizeof *begins);
+    measure(s, begins);
+    s->settled = table_alloc(s->used, 1);
+    for (struct block *b = s->first, *next; b; b = next) {
+        for (size_t at = 0, size; at < b->used; at += size) {
+            const struct entry *e = (struct entry *) (void *) (b->data + at);
+            uint32_t *to = &begins[s->hash(entry_key(e)) >> s->shift];
+            size = entry_size(e->n, e->beside);
+            memcpy(s->settled + (size_t) *to * UNIT, e, size);
+            *to += (uint32_t) (size / UNIT);
+        }
+        next = s->first = b->next;
+        if (is_huge_block(b)) huge_free(b, HUGE_PAGE);
+    }
+    s->last = NULL;
+    free(begins);
+}
+
+static void free_shelf(struct shelf *s)
+{
+    free_slots(s);
+    free_blocks(s);
+    if (!s->settled) return;
+    table_free(s->settled, s->used, 1);
+    table_free(s->starts, starts_count(s), sizeof *s->starts);
+}
+
+static void free_shelves(void *arg)
 {
     struct names *n = arg;
-    free(n->exact.slots);
-    free(n->suffix.slots);
-    free(n->prefix.slots);
+    free_shelf(&n->exact);
+    free_shelf(&n->suffix);
+    free_shelf(&n->prefix);
 }
 
 /* ---- names ---- */
@@ -170,9 +295,10 @@ struct names *names_open(struct conf *cf)
     struct names *n = pool_new(cf->pool, struct names);
     n->magic = NAMES_MAGIC;
     n->pool = cf->pool;
-    n->exact.hash = n->prefix.hash = hash_forward;
+    n->exact.hash = text_hash;
+    n->prefix.hash = hash_forward;
     n->suffix.hash = hash_backward;
-    pool_cleanup(cf->pool, free_slots, n);
+    pool_cleanup(cf->pool, free_shelves, n);
     return n;
 }
 
@@ -188,6 +314,14 @@ bool names_add_copy(struct names *n, struct text name, const void *value, size_t
     NEED(n, NAMES_MAGIC);
     ASSERT(size);
     return shelf_add(n->pool, &n->exact, name, value, size);
+}
+
+void names_settle(struct names *n)
+{
+    NEED(n, NAMES_MAGIC);
+    settle(&n->exact);
+    settle(&n->suffix);
+    settle(&n->prefix);
 }
 
 void names_add_regex(struct names *n, const struct regex *r, void *value)
@@ -270,10 +404,10 @@ static struct entry *find_prefix(const struct shelf *s, struct text host)
 static void *find(const struct names *n, struct text low, struct text given, struct eval *e)
 {
     NEED(n, NAMES_MAGIC);
-    struct entry *found = n->exact.count && low.n <= n->exact.longest ? shelf_find(&n->exact, hash_forward(low), low) : NULL;
+    struct entry *found = n->exact.count && low.n <= n->exact.longest ? shelf_find(&n->exact, text_hash(low), low) : NULL;
     if (!found && n->suffix.count) found = find_suffix(&n->suffix, low);
     if (!found && n->prefix.count) found = find_prefix(&n->prefix, low);
-    if (found) return found->value;
+    if (found) return entry_value(found);
     for (size_t i = 0; i < n->pattern_count; i++)
         if (regex_match(n->patterns[i].regex, given, e)) return n->patterns[i].value;
     return NULL;
@@ -283,15 +417,31 @@ void *names_find(const struct names *n, struct text host, struct eval *e) { retu
 
 void *names_find_exact(const struct names *n, struct text word)
 {
-    struct entry *found = shelf_find(&n->exact, hash_forward(word), word);
-    return found ? found->value : NULL;
+    struct entry *found = shelf_find(&n->exact, text_hash(word), word);
+    return found ? entry_value(found) : NULL;
+}
+
+/* By words of eight bytes: what is read next in such words need not wait for single bytes. to: room for n + 8. */
+static void put_low(char *to, struct text from)
+{
+    uint64_t v;
+    size_t i = 0;
+    for (; i + sizeof v <= from.n; i += sizeof v) {
+        memcpy(&v, from.p + i, sizeof v);
+        v = text_lower_word(v);
+        memcpy(to + i, &v, sizeof v);
+    }
+    v = 0;
+    if (i < from.n) memcpy(&v, from.p + i, from.n - i);
+    v = text_lower_word(v);
+    memcpy(to + i, &v, sizeof v);
 }
 
 void *names_find_nocase(const struct names *n, struct text word, struct eval *e)
 {
     char room[512];
-    char *p = word.n <= sizeof room ? room : base_alloc(word.n);
-    for (size_t i = 0; i < word.n; i++) p[i] = (char) text_lower((unsigned char) word.p[i]);
+    char *p = word.n <= sizeof room - sizeof(uint64_t) ? room : base_alloc(word.n + sizeof(uint64_t));
+    put_low(p, word);
     void *value = find(n, text_of(p, word.n), word, e);
     if (p != room) free(p);
     return value;

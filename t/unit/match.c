@@ -126,6 +126,15 @@ static void many(void)
         wrong += names_find(n, text_c(name), NULL) != (void *) i;
     }
     is_int(wrong, 0, "twenty thousand names, each found");
+    wrong += !names_add_copy(n, T("beside"), "a copy", 7);
+    names_settle(n);
+    for (uintptr_t i = 1; i <= 20000; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "HOST%u.example.com", (unsigned) i);
+        wrong += names_find_nocase(n, text_c(name), NULL) != (void *) i;
+    }
+    is_int(wrong, 0, "and each once they are settled");
+    is_str(names_find_exact(n, T("beside")), "a copy", "with a value beside it");
     ok(!names_find(n, T("host0.example.com"), NULL) && !names_find(n, T("*.example.com"), NULL), "no others");
 }
 
