@@ -2,13 +2,14 @@
  * proxy: what the files of the http proxy share.
  *   proxy.c           rows, proxy_pass, variables        proxy_head.c      the request's head, compiled and written
  *   proxy_ssl.c       TLS                                proxy_redirect.c  Location and Refresh for the client
- *   proxy_cookie.c    Set-Cookie for the client
+ *   proxy_cookie.c    Set-Cookie for the client          proxy_probe.c     what health checks ask
  * Answers are read by gateway/answer.h.
  */
 #ifndef MODULES_PROXY_H
 #define MODULES_PROXY_H
 
 #include "gateway/answer.h"
+#include "http/probe.h"
 #include "modules/module.h"
 
 /* proxy_set_header lines, as given */
@@ -93,7 +94,10 @@ bool proxy_cookie_rewrite(struct exchange *x, struct text cookie, struct text *o
 void proxy_ssl_note(struct conf *cf, struct proxy_pass *p);
 /* What r's upstream is spoken to with; the exchange is open already. */
 const struct secure *proxy_ssl_of(struct request *r);
+/* The same for a request of our own. */
+void proxy_ssl_prepare(const struct location *l, struct eval *e, struct fetch_want *out);
 
+extern const struct probe proxy_probe;
 extern struct module http_proxy_module, http_proxy_pass_module;
 
 #endif

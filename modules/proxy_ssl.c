@@ -220,6 +220,17 @@ const struct secure *proxy_ssl_of(struct request *r)
     return out;
 }
 
+void proxy_ssl_prepare(const struct location *l, struct eval *e, struct fetch_want *out)
+{
+    const struct proxy_ssl_conf *s = conf_values(l->block, &proxy_ssl_module);
+    bool is_address;
+    struct text name = name_of(template_render(s->name, e), &is_address);
+    ASSERT(s->context != NULL);
+    out->tls = s->context;
+    out->tls_name = name.n || !s->verify.on ? name : T(" ");
+    out->no_sni = !s->server_name.on;
+}
+
 static const struct process_part process = { .open = open_all };
 
 struct module proxy_ssl_module = { .name = "http_proxy_ssl", .conf_size = sizeof(struct proxy_ssl_conf), .rows = rows, .part = &process, .part_kind = &process_part_kind };

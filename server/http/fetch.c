@@ -522,7 +522,7 @@ static struct text make_request(struct job *j, const struct fetch_want *w)
     if (!has_field(w, T("Host"))) put_field(&b, T("Host"), w->host.n ? w->host : w->to->family == AF_UNIX ? T("localhost") : addr_text(j->f.pool, w->to, false));
     if (!has_field(w, T("Connection"))) put_field(&b, T("Connection"), w->kept ? T("keep-alive") : T("close"));
     for (size_t i = 0; i < w->field_count; i++)
-        if (field_lookup(w->fields[i].name) != FIELD_CONTENT_LENGTH) put_field(&b, w->fields[i].name, w->fields[i].value);
+        if (w->fields[i].value.n && field_lookup(w->fields[i].name) != FIELD_CONTENT_LENGTH) put_field(&b, w->fields[i].name, w->fields[i].value);
     if (w->body.n || j->method == METHOD_POST || j->method == METHOD_PUT) {
         build_lit(&b, "Content-Length: ");
         build_u64(&b, w->body.n);

@@ -44,7 +44,7 @@ struct fetch_want {
     struct text         target;          /* empty: "/" */
     unsigned            version;         /* 1000, 1001; 0: 1001 */
     struct text         host;            /* Host; empty: the address as printed */
-    const struct field *fields;          /* more of them (name and value): Host and Connection among them replace ours */
+    const struct field *fields;          /* more of them (name and value); an empty value: not sent. Host and Connection among them replace ours */
     size_t              field_count;
     struct text         body;            /* Content-Length is ours */
     uint64_t            deadline_ms;     /* for the whole; 0: none */

@@ -23,6 +23,7 @@ struct location {
     /* Who answers: proxy_pass, return's text, stub_status …; NULL: files. */
     struct verdict    (*content)(struct request *r);
     void               *content_data;
+    const struct probe *probe;           /* of who answers, where that is an upstream: probe.h; or NULL */
     const struct log   *log;             /* error_log in force, opened */
     struct location    *next;            /* in the file's order */
     bool                internal;

@@ -24,7 +24,7 @@ static bool is_only(const struct group *g) { return g->count == 1; }
 bool pick_may(const struct pick *p, const struct peer *peer)
 {
     const struct peer_state *s = peer->state;
-    if (pick_was_tried(p, peer->index) || peer->down) return false;
+    if (pick_was_tried(p, peer->index) || peer->down || unlikely(atomic_load_explicit(&s->marks, memory_order_relaxed))) return false;
     if (peer->max_conns && atomic_load_explicit(&s->inflight, memory_order_relaxed) >= peer->max_conns) return false;
     if (is_only(p->group) || !peer->max_fails || atomic_load_explicit(&s->fails, memory_order_relaxed) < peer->max_fails) return true;
     return clock_now.ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed) > peer->fail_timeout_ms;

@@ -31,6 +31,12 @@ struct groups *groups_of(struct conf *cf, enum eval_kind kind)
 
 struct group *groups_first(const struct groups *gs) { return gs->first; }
 
+struct groups *groups_serving(const struct conf *cf, enum eval_kind kind)
+{
+    const struct groups_conf *c = conf_values(cf->top, &upstream_groups_module);
+    return c ? c->sets[kind] : NULL;
+}
+
 /* ---- while a configuration is read ---- */
 
 static struct group *add_group(struct groups *gs, struct text name, bool implicit, const char *file, unsigned line)

@@ -26,6 +26,12 @@
 
 struct balance; struct idle; struct budget;
 
+/* Either one: it is not asked. */
+enum peer_mark {
+    PEER_CHECKING  = 4,      /* not yet found healthy since it came, and that is mandatory */
+    PEER_UNHEALTHY = 8,      /* the last active health checks failed */
+};
+
 /* In shared memory. Counters are atomic; the weights and the failure record change under the group's lock. The layout is part of
  * the zone's signature. */
 struct peer_state {
@@ -36,8 +42,11 @@ struct peer_state {
     int32_t          current;         /* smooth round robin: credit */
     int32_t          effective;       /* … and weight as lowered by failures */
     int32_t          weight;          /* configured weight that effective was made from */
-    uint32_t         pad;
+    _Atomic uint32_t marks;           /* enum peer_mark: what active health checks found */
     _Atomic uint64_t picked, failed;  /* in all, for status pages */
+    _Atomic uint64_t checks, checks_failed, unhealthy;    /* active checks made, failed; times it became PEER_UNHEALTHY */
+    _Atomic uint32_t check_passed;    /* the last check: 0 none was made, 1 failed, 2 passed */
+    _Atomic uint32_t pad;
 };
 
 struct group_state {
@@ -76,6 +85,7 @@ struct group {
     void                 *balance_conf; /* of the algorithm's directive */
     bool                  chosen;       /* a directive chose the algorithm, or comes after those that do (keepalive) */
     struct group_keep     keep;
+    bool                  checked;      /* by active health checks: health.h */
     struct idle          *idle;         /* this worker's, or NULL */
     const char           *file;         /* where it was first named */
     unsigned              line;
@@ -115,6 +125,8 @@ struct group *groups_find(const struct groups *gs, struct text host, uint16_t po
 struct group *group_of_address(struct pool *pool, const struct addr *a, struct text name);
 /* In order of the configuration. */
 struct group *groups_first(const struct groups *gs);
+/* All of a configuration that is whole; NULL: none of that kind. */
+struct groups *groups_serving(const struct conf *cf, enum eval_kind kind);
 
 /* The lock of what the balancing algorithm keeps in shared memory; what a dead holder left half done is mended. A group of one
  * peer has none. */
