@@ -280,6 +280,8 @@ static const struct directive rows[] = {
     D_TYPE(struct proxy_conf, paths, struct proxy_redirects, &proxy_cookie_path_type, "proxy_cookie_path", IN_HSL, "off", "What in the Path of cookies of the answer is replaced."),
     D_TYPE(struct proxy_conf, cookies, struct proxy_cookies, &proxy_cookie_flags_type, "proxy_cookie_flags", IN_HSL, "off", "Flags that cookies of the answer get, or lose."),
     D_ENUM(struct proxy_conf, version, "proxy_http_version", IN_HSL, "1.1", versions, "The version of HTTP spoken to the proxied server."),
+    { .name = "proxy_protocol", .type = &preface_type, .where = IN_HSL, .offset = FIELD(struct proxy_conf, g.preface, struct preface_conf *), .dflt = "off", .since = "weir",
+      .help = "Whether connections to the proxied server begin with a PROXY protocol header that tells who the client is, and of which version." },
     D_TEMPLATE(struct proxy_conf, method, "proxy_method", IN_HSL, NULL, "The method that is passed on instead of the client's."),
     D_TEMPLATE(struct proxy_conf, body, "proxy_set_body", IN_HSL, NULL, "The request body that is passed on instead of the client's."),
     D_NONE("proxy_send_lowat", IN_HSL, "size", "0", "SO_SNDLOWAT of connections to the proxied server, which Linux does not have."),

@@ -34,6 +34,8 @@ struct gateway_backoff { uint64_t base_ms, most_ms; };
 /* …_next_upstream_budget: retries are at most percent of the requests of the last seconds, and least more each second. */
 struct gateway_budget { bool on; uint32_t percent, least; };
 
+struct preface_conf;
+
 struct gateway_conf {
     span                  connect_timeout, send_timeout, read_timeout;
     unsigned              next_upstream;
@@ -53,6 +55,7 @@ struct gateway_conf {
     struct gateway_store  store;
     mode_t                store_access;
     struct gateway_bind  *bind;
+    struct preface_conf  *preface;       /* what is said before the first byte: preface.h; NULL: nothing */
     struct conf_texts     hide, pass;
     struct gateway_hidden *hidden;       /* made by check */
 };

@@ -107,24 +107,6 @@ static bool set_bind(struct exchange *x)
     return true;
 }
 
-struct verdict exchange_start(struct exchange *x)
-{
-    NEED(x, EXCHANGE_MAGIC);
-    set_bind(x);
-    if (!x->proto->make_request(x)) {
-        exchange_release(x);
-        return v_reply(500);
-    }
-    send_prepare(x);
-    retry_start(x);
-    x->starting = true;
-    exchange_next(x);
-    x->starting = false;
-    return x->failed ? v_reply(x->failed) : v_over();
-}
-
-/* ---- one try ---- */
-
 static struct exchange_try *add_try(struct exchange *x, struct text name)
 {
     struct exchange_try *t = pool_alloc(x->r->pool, sizeof *t);
@@ -133,6 +115,34 @@ static struct exchange_try *add_try(struct exchange *x, struct text name)
     if (x->last) x->last->next = t; else x->tries = t;
     return x->last = t;
 }
+
+static void refuse(struct exchange *x)
+{
+    struct exchange_try *t = add_try(x, x->target.group->name);
+    t->status = 503;
+    t->response_ms = 0;
+    exchange_fail(x, 503);
+}
+
+struct verdict exchange_start(struct exchange *x)
+{
+    NEED(x, EXCHANGE_MAGIC);
+    set_bind(x);
+    if (unlikely(x->conf->preface != NULL)) preface_make(x);
+    if (!x->proto->make_request(x)) {
+        exchange_release(x);
+        return v_reply(500);
+    }
+    send_prepare(x);
+    retry_start(x);
+    x->starting = true;
+    if (likely(!x->pick.group->breaker) || breaker_enter(x)) exchange_next(x);
+    else refuse(x);
+    x->starting = false;
+    return x->failed ? v_reply(x->failed) : v_over();
+}
+
+/* ---- one try ---- */
 
 static int64_t since(const struct exchange_try *t) { return (int64_t) (clock_now.ms - t->started_ms); }
 
@@ -157,6 +167,7 @@ void exchange_begin(struct exchange *x, struct conn *c)
     x->last->connect_ms = since(x->last);
     exchange_move(x, EXCHANGE_WAITING);
     x->asked = true;
+    if (unlikely(x->place.of != NULL)) breaker_asked(x);
     if (!send_start(x)) {
         exchange_broken(x, IO_ERROR, "send()");
         return;
@@ -173,7 +184,8 @@ static void connected(struct connect *k, enum connect_end how, int error)
         struct conn *c = k->conn;
         k->conn = NULL;
         x->conn = c;
-        if (x->secure) secure_start(x);
+        if (unlikely(x->preface.tag != 0) && !preface_send(x)) retry(x, NEXT_ERROR);
+        else if (x->secure) secure_start(x);
         else exchange_begin(x, c);
         return;
     }
@@ -188,7 +200,7 @@ static void connected(struct connect *k, enum connect_end how, int error)
 
 static struct idle_key key_of(const struct exchange *x)
 {
-    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .params = x->secure ? x->secure->params : 0 };
+    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .params = (x->secure ? x->secure->params : 0) ^ x->preface.tag };
 }
 
 /* What is not to be sent twice goes over a connection that is seen to be open just now: one call more. */
@@ -217,6 +229,12 @@ static void ask_peer(struct exchange *x)
         return;
     }
     x->served = 0;
+    if (unlikely(x->place.of != NULL) && !breaker_connects(x)) {
+        x->last->status = 503;
+        exchange_end_try(x, PEER_UNASKED);
+        exchange_fail(x, 503);
+        return;
+    }
     exchange_move(x, EXCHANGE_CONNECTING);
     x->connect.done = connected;
     connect_start(&x->connect, &(struct connect_want) {
@@ -249,6 +267,7 @@ void exchange_end_try(struct exchange *x, enum peer_verdict how)
     count_wire(x);
     conn_close(&x->conn);
     if (x->last && x->pick.peer && x->last->response_ms < 0) x->last->response_ms = since(x->last);
+    if (unlikely(x->place.of != NULL) && x->pick.peer) breaker_tell(x, how);
     pick_done(&x->pick, how, x->r->log, x->r->about);
 }
 
@@ -285,6 +304,7 @@ void exchange_release(struct exchange *x)
     send_stop(x);
     if (unlikely(x->conf->timed)) timer_end(&x->retry.timer);
     exchange_end_try(x, x->answered ? PEER_WELL : PEER_UNASKED);
+    if (unlikely(x->place.of != NULL)) breaker_leave(x);
     exchange_move(x, EXCHANGE_OVER);
 }
 

@@ -6,6 +6,7 @@
  *   try        one peer asked once; what the $upstream_* variables list.
  *   protocol   how a request is written for the upstream and its answer read: HTTP/1 (modules/proxy.c, answer.h), later FastCGI …
  *   retry      whether, and when, another peer is asked (retry.h); budget: how often (budget.h).
+ *   breaker    whether a group is asked at all (breaker.h).       preface  PROXY protocol header (preface.h).
  *   target     where to: group, and the url for log lines.
  *   send       the request on its way up (send.h).      head   the answer's head, to the client's (head.h).
  *   pipe       the answer's body (pipe.h).              tunnel bytes both ways after an upgrade (tunnel.h).
@@ -21,8 +22,10 @@
 #ifndef GATEWAY_EXCHANGE_H
 #define GATEWAY_EXCHANGE_H
 
+#include "gateway/breaker.h"
 #include "gateway/conf.h"
 #include "gateway/pipe.h"
+#include "gateway/preface.h"
 #include "gateway/retry.h"
 #include "gateway/secure.h"
 #include "gateway/send.h"
@@ -129,6 +132,8 @@ struct exchange {
     struct addr                    bind;     /* source address in force; AF_UNSPEC: none */
     uint64_t                       started_ms;
     struct retry                   retry;
+    struct preface                 preface;
+    struct breaker_place           place;
     struct exchange               *before;   /* the one before an internal redirect, or NULL */
     struct exchange_try           *tries, *last;   /* in order; over internal redirects too */
 };

@@ -34,8 +34,7 @@ const struct tls_hooks secure_hooks = { .session = keep_session };
 
 /* ---- who may share ---- */
 
-/* Names may come from clients: under a secret key none can be made to stand for another. Never 0. */
-static uint64_t digest(struct text t)
+uint64_t secure_digest(struct text t)
 {
     static struct siphash_key key;
     if (!key.v[0] && !key.v[1]) key = siphash_new_key();
@@ -55,7 +54,7 @@ void secure_seal(struct secure *s)
         s->name = T("");
         s->verify = T(" ");
     }
-    s->params = digest(build_done(&b));
+    s->params = secure_digest(build_done(&b));
 }
 
 static uint64_t tag_of(const struct exchange *x)
@@ -64,7 +63,7 @@ static uint64_t tag_of(const struct exchange *x)
     memset(&k, 0, sizeof k);
     k.params = x->secure->params;
     k.to = x->pick.peer->addr;
-    return digest(text_of((const char *) &k, sizeof k));
+    return secure_digest(text_of((const char *) &k, sizeof k));
 }
 
 /* ---- the handshake ---- */

@@ -18,6 +18,8 @@ struct secure {
 /* For the contexts of clients: keeps what may be resumed, in this worker. */
 extern const struct tls_hooks secure_hooks;
 
+/* Of what may be a client's: under a secret key none can be made to stand for another. Never 0. */
+uint64_t secure_digest(struct text t);
 /* Sets s->params. */
 void secure_seal(struct secure *s);
 /* Begins the handshake over x->conn, which is connected; goes on with exchange_begin, or retry. */

@@ -101,6 +101,14 @@ static bool get_cookie(struct eval *e, const struct variable *v, struct text nam
     return false;
 }
 
+static bool get_breaker(struct eval *e, const struct variable *v, struct text name, struct text *out)
+{
+    (void) v, (void) name;
+    const struct exchange *x = exchange_of(request_of(e));
+    *out = x ? breaker_word(x->pick.group) : T("");
+    return out->n != 0;
+}
+
 #define LIST(nm, what, hp) { .name = nm, .get = get_list, .flags = VAR_NO_CACHE, .data = (const void *) what, .help = hp }
 static const struct variable variables[] = {
     LIST("upstream_addr", ADDR, "Addresses of the peers that were asked."),
@@ -111,6 +119,7 @@ static const struct variable variables[] = {
     LIST("upstream_response_length", LENGTH, "Lengths of the answers' bodies as received."),
     LIST("upstream_bytes_sent", SENT, "Bytes sent to each peer."),
     LIST("upstream_bytes_received", RECEIVED, "Bytes received from each peer."),
+    { .name = "upstream_breaker", .get = get_breaker, .flags = VAR_NO_CACHE, .help = "closed, open or half_open: the breaker of the group that was asked last." },
     { .name = "upstream_http_", .get = get_http, .flags = VAR_NO_CACHE | VAR_PREFIX, .help = "A field of the last peer's answer." },
     { .name = "upstream_cookie_", .get = get_cookie, .flags = VAR_NO_CACHE | VAR_PREFIX, .help = "A cookie that the last peer's answer sets." },
     { .name = "upstream_trailer_", .get = get_trailer, .flags = VAR_NO_CACHE | VAR_PREFIX, .help = "A trailer field of the last peer's answer." },

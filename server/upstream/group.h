@@ -24,7 +24,7 @@
 
 #define GROUP_MAGIC 0x47525550u
 
-struct balance; struct idle; struct budget;
+struct balance; struct idle; struct budget; struct breaker;
 
 /* Either one: it is not asked. */
 enum peer_mark {
@@ -90,6 +90,7 @@ struct group {
     const char           *file;         /* where it was first named */
     unsigned              line;
     struct budget        *budget;       /* of its requests' retries: gateway/budget.h; NULL: none was asked for yet */
+    struct breaker       *breaker;      /* gateway/breaker.h; NULL: none */
     struct group         *next;         /* in order of the configuration */
 };
 

@@ -1,0 +1,314 @@
+#include "gateway/breaker.h"
+#include "gateway/exchange.h"
+#include "upstream/state.h"
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+enum circuit { CLOSED, OPEN, HALF_OPEN };
+enum { SLICES = 10, SEATS = 256, MEND_MS = 1000 };
+
+/* In shared memory. */
+struct slice { _Atomic uint64_t number; _Atomic uint32_t tries, errors; };
+struct seat { _Atomic uint32_t pid, requests, pending; };      /* a worker's, so that it can be given back */
+struct circuit_state {
+    _Atomic uint32_t circuit, probes, wells;
+    _Atomic uint32_t requests, pending;       /* in hand, of all seats */
+    _Atomic uint64_t since_ms;                /* circuit changed */
+    _Atomic uint64_t opened, refused;         /* so often, in all */
+    _Atomic uint64_t mended_ms;
+    struct slice     slices[SLICES];
+    struct seat      seats[SEATS];
+};
+
+struct breaker {
+    uint32_t              errors, least, probes, most_requests, most_pending;      /* errors: percent; most: 0: no bound */
+    uint64_t              interval_ms, open_ms;
+    struct circuit_state *state;              /* from the first request on */
+    struct seat          *seat;
+};
+
+/* ---- what is shared ---- */
+
+static bool is_dead(uint32_t pid) { return kill((pid_t) pid, 0) < 0 && errno == ESRCH; }
+
+static void vacate(struct circuit_state *s, struct seat *seat)
+{
+    atomic_fetch_sub(&s->requests, atomic_exchange(&seat->requests, 0));
+    atomic_fetch_sub(&s->pending, atomic_exchange(&seat->pending, 0));
+}
+
+/* Gives back what dead workers had, at most once a second. */
+static void mend(struct circuit_state *s)
+{
+    uint64_t last = atomic_load(&s->mended_ms);
+    uint32_t me = (uint32_t) getpid();
+    if (clock_now.ms - last < MEND_MS || !atomic_compare_exchange_strong(&s->mended_ms, &last, clock_now.ms)) return;
+    for (unsigned i = 0; i < SEATS; i++) {
+        struct seat *seat = &s->seats[i];
+        uint32_t pid = atomic_load(&seat->pid);
+        if (!pid || pid == me || !is_dead(pid) || !atomic_compare_exchange_strong(&seat->pid, &pid, me)) continue;
+        vacate(s, seat);
+        atomic_store(&seat->pid, 0);
+    }
+}
+
+static struct seat *sit_down(struct circuit_state *s)
+{
+    uint32_t me = (uint32_t) getpid();
+    for (unsigned i = 0; i < SEATS; i++) {
+        struct seat *seat = &s->seats[i];
+        uint32_t none = 0;
+        if (atomic_load(&seat->pid) != me && !atomic_compare_exchange_strong(&seat->pid, &none, me)) continue;
+        vacate(s, seat);             /* of one that had the same number before */
+        return seat;
+    }
+    return NULL;
+}
+
+static struct circuit_state *state_of(const struct group *g)
+{
+    struct breaker *b = g->breaker;
+    if (likely(b->state != NULL)) return b->state;
+    char room[1024];
+    struct build name = build_in_room(room, sizeof room);
+    build_lit(&name, "breaker ");
+    build_char(&name, g->kind == EVAL_HTTP ? 'h' : 's');
+    build_text(&name, g->name);
+    if (state_zone() && build_ok(&name)) b->state = shm_object(state_zone(), build_done(&name), sizeof *b->state, NULL);
+    if (!b->state) b->state = base_zalloc(1, sizeof *b->state);
+    mend(b->state);
+    b->seat = sit_down(b->state);
+    return b->state;
+}
+
+/* ---- how it goes ---- */
+
+static struct slice *slice_now(const struct breaker *b)
+{
+    uint64_t number = clock_now.ms / max_of(b->interval_ms / SLICES, (uint64_t) 1);
+    struct slice *s = &b->state->slices[number % SLICES];
+    uint64_t was = atomic_load_explicit(&s->number, memory_order_relaxed);
+    if (was != number && atomic_compare_exchange_strong(&s->number, &was, number)) {
+        atomic_store(&s->tries, 0);
+        atomic_store(&s->errors, 0);
+    }
+    return s;
+}
+
+static void sum(const struct breaker *b, uint64_t *tries, uint64_t *errors)
+{
+    uint64_t number = clock_now.ms / max_of(b->interval_ms / SLICES, (uint64_t) 1);
+    *tries = *errors = 0;
+    for (unsigned i = 0; i < SLICES; i++) {
+        const struct slice *s = &b->state->slices[i];
+        if (number - atomic_load(&s->number) >= SLICES) continue;
+        *tries += atomic_load_explicit(&s->tries, memory_order_relaxed);
+        *errors += atomic_load_explicit(&s->errors, memory_order_relaxed);
+    }
+}
+
+/* One worker makes the change, and tells of it. */
+static bool change(struct exchange *x, enum circuit from, enum circuit to)
+{
+    struct circuit_state *s = x->pick.group->breaker->state;
+    uint32_t was = from;
+    if (!atomic_compare_exchange_strong(&s->circuit, &was, to)) return false;
+    atomic_store(&s->since_ms, clock_now.ms);
+    atomic_store(&s->probes, 0);
+    atomic_store(&s->wells, 0);
+    if (to == OPEN) atomic_fetch_add(&s->opened, 1);
+    return true;
+}
+
+static void open_if_bad(struct exchange *x, const struct breaker *b)
+{
+    uint64_t tries, errors;
+    sum(b, &tries, &errors);
+    if (tries < b->least || errors * 100 < tries * b->errors || !change(x, CLOSED, OPEN)) return;
+    log_at(x->r->log, L_WARN, x->r->about, 0, "the breaker of upstream \"%.*s\" opens: %llu of %llu tries failed", TEXT_ARG(x->pick.group->name),
+           (unsigned long long) errors, (unsigned long long) tries);
+}
+
+static void forget_errors(const struct breaker *b)
+{
+    for (unsigned i = 0; i < SLICES; i++) {
+        atomic_store(&b->state->slices[i].tries, 0);
+        atomic_store(&b->state->slices[i].errors, 0);
+    }
+}
+
+static void tell_probe(struct exchange *x, const struct breaker *b, bool well)
+{
+    struct circuit_state *s = b->state;
+    struct text name = x->pick.group->name;
+    if (!well) {
+        if (change(x, HALF_OPEN, OPEN)) log_at(x->r->log, L_WARN, x->r->about, 0, "the breaker of upstream \"%.*s\" opens again: a probe failed", TEXT_ARG(name));
+        return;
+    }
+    if (atomic_fetch_add(&s->wells, 1) + 1 < b->probes || !change(x, HALF_OPEN, CLOSED)) return;
+    forget_errors(b);
+    log_at(x->r->log, L_NOTICE, x->r->about, 0, "the breaker of upstream \"%.*s\" closes; it was opened %llu times and refused %llu requests in all", TEXT_ARG(name),
+           (unsigned long long) atomic_load(&s->opened), (unsigned long long) atomic_load(&s->refused));
+}
+
+void breaker_tell(struct exchange *x, enum peer_verdict how)
+{
+    struct breaker *b = x->place.of;
+    if (how == PEER_UNASKED) return;
+    bool well = how != PEER_FAILED && x->up.status < 500;
+    if (x->place.probe) {
+        x->place.probe = false;
+        tell_probe(x, b, well);
+        return;
+    }
+    struct slice *s = slice_now(b);
+    atomic_fetch_add_explicit(&s->tries, 1, memory_order_relaxed);
+    if (well) return;
+    atomic_fetch_add_explicit(&s->errors, 1, memory_order_relaxed);
+    if (b->errors && atomic_load(&b->state->circuit) == CLOSED) open_if_bad(x, b);
+}
+
+/* ---- who is let in ---- */
+
+static bool take(_Atomic uint32_t *count, uint32_t most)
+{
+    if (atomic_fetch_add(count, 1) < most || !most) return true;
+    atomic_fetch_sub(count, 1);
+    return false;
+}
+
+static bool take_for(struct breaker *b, _Atomic uint32_t *all, _Atomic uint32_t *own, uint32_t most)
+{
+    if (!take(all, most)) {
+        mend(b->state);
+        if (!take(all, most)) return false;
+    }
+    if (own) atomic_fetch_add_explicit(own, 1, memory_order_relaxed);
+    return true;
+}
+
+static bool refuse(struct exchange *x, struct breaker *b, const char *why)
+{
+    atomic_fetch_add_explicit(&b->state->refused, 1, memory_order_relaxed);
+    log_at(x->r->log, L_ERR, x->r->about, 0, "upstream \"%.*s\" is not asked: %s", TEXT_ARG(x->pick.group->name), why);
+    return false;
+}
+
+/* Open for long enough: half open. Half open for as long as that: what the probes came to is not told any more. */
+static bool let_through(struct exchange *x, struct breaker *b)
+{
+    struct circuit_state *s = b->state;
+    enum circuit now = (enum circuit) atomic_load(&s->circuit);
+    bool rested = clock_now.ms - atomic_load(&s->since_ms) >= b->open_ms;
+    if (now == CLOSED) return true;
+    if (now == OPEN && !rested) return false;
+    if (now == OPEN && change(x, OPEN, HALF_OPEN))
+        log_at(x->r->log, L_NOTICE, x->r->about, 0, "the breaker of upstream \"%.*s\" is half open", TEXT_ARG(x->pick.group->name));
+    else if (now == HALF_OPEN && rested && atomic_load(&s->probes) >= b->probes) change(x, HALF_OPEN, HALF_OPEN);
+    x->place.probe = take(&s->probes, b->probes);
+    return x->place.probe;
+}
+
+static void end_probe(struct exchange *x)
+{
+    struct circuit_state *s = x->pick.group->breaker->state;
+    if (x->place.probe && atomic_load(&s->circuit) == HALF_OPEN) atomic_fetch_sub(&s->probes, 1);
+    x->place.probe = false;
+}
+
+bool breaker_enter(struct exchange *x)
+{
+    struct breaker *b = x->pick.group->breaker;
+    struct circuit_state *s = state_of(x->pick.group);
+    if (!let_through(x, b)) return refuse(x, b, "the breaker is open");
+    if (!take_for(b, &s->requests, b->seat ? &b->seat->requests : NULL, b->most_requests)) {
+        end_probe(x);
+        return refuse(x, b, "as many requests are in hand as may be");
+    }
+    x->place.of = b;
+    return true;
+}
+
+bool breaker_connects(struct exchange *x)
+{
+    struct breaker *b = x->place.of;
+    if (x->place.pending) return true;
+    if (!take_for(b, &b->state->pending, b->seat ? &b->seat->pending : NULL, b->most_pending)) return refuse(x, b, "as many requests wait for a connection as may");
+    return x->place.pending = true;
+}
+
+static void give_back(_Atomic uint32_t *all, _Atomic uint32_t *own)
+{
+    atomic_fetch_sub(all, 1);
+    if (own) atomic_fetch_sub_explicit(own, 1, memory_order_relaxed);
+}
+
+void breaker_asked(struct exchange *x)
+{
+    struct breaker *b = x->place.of;
+    if (!x->place.pending) return;
+    x->place.pending = false;
+    give_back(&b->state->pending, b->seat ? &b->seat->pending : NULL);
+}
+
+void breaker_leave(struct exchange *x)
+{
+    struct breaker *b = x->place.of;
+    breaker_asked(x);
+    end_probe(x);
+    give_back(&b->state->requests, b->seat ? &b->seat->requests : NULL);
+    x->place.of = NULL;
+}
+
+struct text breaker_word(struct group *g)
+{
+    static const struct text words[] = { TEXT_INIT("closed"), TEXT_INIT("open"), TEXT_INIT("half_open") };
+    return g->breaker ? words[atomic_load(&state_of(g)->circuit)] : T("");
+}
+
+/* ---- the directive ---- */
+
+static bool number(struct text w, struct text key, uint64_t most, uint32_t *out)
+{
+    uint64_t v;
+    if (!text_starts(w, key) || !text_u64(text_from(w, key.n), &v) || v > most) return false;
+    *out = (uint32_t) v;
+    return true;
+}
+
+static bool span_of(struct text w, struct text key, uint64_t *out)
+{
+    return text_starts(w, key) && conf_read_span(text_from(w, key.n), out) && *out;
+}
+
+static bool parameter(struct breaker *b, struct text w)
+{
+    if (text_starts(w, T("errors="))) return text_ends(w, T("%")) && number(text_upto(w, w.n - 1), T("errors="), 100, &b->errors) && b->errors;
+    return (number(w, T("min="), INT32_MAX, &b->least) && b->least) || (number(w, T("probes="), INT32_MAX, &b->probes) && b->probes)
+        || number(w, T("max_requests="), INT32_MAX, &b->most_requests) || number(w, T("max_pending="), INT32_MAX, &b->most_pending)
+        || span_of(w, T("interval="), &b->interval_ms) || span_of(w, T("open="), &b->open_ms);
+}
+
+static conf_result parse(struct conf *cf, const struct directive *d, void *field)
+{
+    struct group *g = cf->block->object;
+    (void) d;
+    (void) field;
+    struct breaker *b = g->breaker = pool_new(cf->pool, struct breaker);
+    *b = (struct breaker) { .least = 20, .probes = 1, .interval_ms = 10000, .open_ms = 5000 };
+    for (size_t i = 1; i < cf->count; i++)
+        if (!parameter(b, cf->words[i])) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[i]));
+    return NULL;
+}
+
+static const struct conf_type type = { "[errors=percent%] [min=number] [interval=time] [open=time] [probes=number] [max_requests=number] [max_pending=number]", 0, 0, 1, 7, parse };
+
+static const struct directive rows[] = {
+    { .name = "breaker", .type = &type, .where = IN_UPSTREAM, .since = "weir",
+      .help = "Lets the group rest, answering 503, when errors percent of at least min (20) tries of the last interval (10s) failed, for the time open (5s), "
+              "until as many requests as probes (1) were answered well; max_requests and max_pending bound what it has in hand, and what waits for a connection." },
+    { .name = NULL },
+};
+
+struct module upstream_breaker_module = { .name = "upstream_breaker", .rows = rows };
