@@ -3,21 +3,16 @@
  * Locations that say the same share a context, and so connections.
  */
 #include "modules/proxy.h"
-#include "process/cycle.h"
+#include "process/tls_conf.h"
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/crypto.h>
-#include <unistd.h>
-
-enum { PASSWORDS_MOST = 65536 };
-
-struct commands { struct tls_command *v; size_t n, cap; };
 
 struct proxy_ssl_conf {
-    struct text         certificate, key, trusted, crl, ciphers;
+    struct tls_word     certificate, key;
+    struct text         trusted, crl, ciphers;
     struct conf_texts   passwords;
-    struct commands     commands;
+    struct tls_conf_cache pairs;
+    struct tls_commands commands;
+    struct log_file    *key_log;
     unsigned            protocols;
     flag                verify, server_name, session_reuse;
     int64_t             depth;
@@ -28,74 +23,22 @@ struct proxy_ssl_conf {
 
 extern struct module proxy_ssl_module;
 
-/* ---- types ---- */
-
-static conf_result parse_file(struct conf *cf, const struct directive *d, void *field)
-{
-    (void) d;
-    struct text word = cf->words[1];
-    *(struct text *) field = !word.n ? T("") : text_starts(word, T("data:")) ? pool_text(cf->pool, word) : conf_full_path(cf, word, true);
-    return NULL;
-}
-
-static void add_passwords(struct conf *cf, struct conf_texts *list, struct text rest)
-{
-    struct text line;
-    while (text_split(&rest, '\n', &line)) {
-        if (line.n && line.p[line.n - 1] == '\r') line.n--;
-        if (!line.n) continue;
-        if (list->n == list->cap) list->v = pool_grow(cf->pool, list->v, list->n, &list->cap, sizeof *list->v);
-        list->v[list->n++] = pool_text(cf->pool, line);
-    }
-}
-
-static conf_result parse_passwords(struct conf *cf, const struct directive *d, void *field)
-{
-    char room[PASSWORDS_MOST];
-    struct text path = conf_full_path(cf, cf->words[1], true);
-    (void) d;
-    int fd = open(path.p, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, room, sizeof room);
-    int err = errno;
-    if (fd >= 0) close(fd);
-    if (n < 0) return conf_say(cf, "!open() \"%.*s\" failed (%d: %s)", TEXT_ARG(path), err, strerror(err));
-    if (n < (ssize_t) sizeof room) add_passwords(cf, field, text_of(room, (size_t) n));
-    OPENSSL_cleanse(room, sizeof room);
-    return n < (ssize_t) sizeof room ? NULL : conf_say(cf, "!\"%.*s\" is too long", TEXT_ARG(path));
-}
-
-static conf_result parse_command(struct conf *cf, const struct directive *d, void *field)
-{
-    struct commands *list = field;
-    (void) d;
-    if (list->n == list->cap) list->v = pool_grow(cf->pool, list->v, list->n, &list->cap, sizeof *list->v);
-    list->v[list->n++] = (struct tls_command) { pool_text(cf->pool, cf->words[1]), pool_text(cf->pool, cf->words[2]) };
-    return NULL;
-}
-
-static const struct conf_type type_file = { .syntax = "file", .size = sizeof(struct text), .min = 1, .max = 1, .parse = parse_file };
-static const struct conf_type type_passwords = { .syntax = "file", .size = sizeof(struct conf_texts), .min = 1, .max = 1, .parse = parse_passwords };
-static const struct conf_type type_commands = { .syntax = "name value", .size = sizeof(struct commands), .flags = CONF_MULTI, .min = 2, .max = 2, .parse = parse_command };
-
-enum { TLS_OBSOLETE = 1 << 8 };
-static const struct conf_choice protocols[] = {
-    { "SSLv2", TLS_OBSOLETE }, { "SSLv3", TLS_OBSOLETE << 1 }, { "TLSv1", TLS_V1 }, { "TLSv1.1", TLS_V1_1 }, { "TLSv1.2", TLS_V1_2 }, { "TLSv1.3", TLS_V1_3 }, { 0 },
-};
-
 typedef struct proxy_ssl_conf ssl;
 #define OWN(f, Ty, ty, nm, df, hp) D_TYPE(ssl, f, Ty, ty, nm, IN_HSL, df, hp)
 
 static const struct directive rows[] = {
-    OWN(certificate, struct text, &type_file, "proxy_ssl_certificate", NULL, "A file with the certificate that is shown to proxied servers, or \"data:\" and the certificate."),
-    OWN(key, struct text, &type_file, "proxy_ssl_certificate_key", NULL, "A file with the key of proxy_ssl_certificate, or \"data:\" and the key."),
-    OWN(passwords, struct conf_texts, &type_passwords, "proxy_ssl_password_file", NULL, "A file of passwords, one a line, that are tried in turn on an encrypted key."),
-    D_BITS(ssl, protocols, "proxy_ssl_protocols", IN_HSL, "TLSv1.2 TLSv1.3", protocols, "The versions of TLS that are spoken to proxied servers; SSLv2 and SSLv3 are known and never spoken."),
+    OWN(certificate, struct tls_word, &tls_conf_word, "proxy_ssl_certificate", NULL, "A file with the certificate that is shown to proxied servers, or \"data:\" and the certificate; with variables it is read by a worker for each connection, and an empty one is none."),
+    OWN(key, struct tls_word, &tls_conf_word, "proxy_ssl_certificate_key", NULL, "A file with the key of proxy_ssl_certificate, \"data:\" and the key, \"store:\" and a uri that a provider of OpenSSL opens, or \"engine:\", an engine's name, \":\" and its id there."),
+    OWN(passwords, struct conf_texts, &tls_conf_passwords, "proxy_ssl_password_file", NULL, "A file of passwords, one a line, that are tried in turn on an encrypted key."),
+    OWN(pairs, struct tls_conf_cache, &tls_conf_cache, "proxy_ssl_certificate_cache", "off", "How many certificates and keys named by variables each worker keeps; those not asked for during \"inactive\" (10s) go, and after \"valid\" (60s) they are read anew."),
+    OWN(key_log, struct log_file *, &tls_conf_log, "proxy_ssl_key_log", NULL, "A file for the secrets of sessions with proxied servers, with which a recording can be read: for finding faults, never for long."),
+    D_BITS(ssl, protocols, "proxy_ssl_protocols", IN_HSL, "TLSv1.2 TLSv1.3", tls_conf_protocols, "The versions of TLS that are spoken to proxied servers; SSLv2 and SSLv3 are known and never spoken."),
     D_TEXT(ssl, ciphers, "proxy_ssl_ciphers", IN_HSL, "DEFAULT", "The ciphers of TLS 1.2 and below that are offered to proxied servers, as OpenSSL writes them."),
-    OWN(commands, struct commands, &type_commands, "proxy_ssl_conf_command", NULL, "A command of OpenSSL's own configuration for connections to proxied servers."),
+    OWN(commands, struct tls_commands, &tls_conf_commands, "proxy_ssl_conf_command", NULL, "A command of OpenSSL's own configuration for connections to proxied servers."),
     D_FLAG(ssl, verify, "proxy_ssl_verify", IN_HSL, "off", "Whether the certificate of the proxied server must be good and bear proxy_ssl_name."),
     D_NUM(ssl, depth, "proxy_ssl_verify_depth", IN_HSL, "1", "How many certificates may stand between the proxied server's and a trusted one."),
-    OWN(trusted, struct text, &type_file, "proxy_ssl_trusted_certificate", NULL, "A file of authorities that may sign certificates of proxied servers."),
-    OWN(crl, struct text, &type_file, "proxy_ssl_crl", NULL, "A file of lists of revoked certificates, for those of proxied servers."),
+    OWN(trusted, struct text, &tls_conf_file, "proxy_ssl_trusted_certificate", NULL, "A file of authorities that may sign certificates of proxied servers."),
+    OWN(crl, struct text, &tls_conf_file, "proxy_ssl_crl", NULL, "A file of lists of revoked certificates, for those of proxied servers."),
     D_FLAG(ssl, server_name, "proxy_ssl_server_name", IN_HSL, "off", "Whether proxy_ssl_name is told to the proxied server in the handshake."),
     D_TEMPLATE(ssl, name, "proxy_ssl_name", IN_HSL, "$proxy_host", "The name that the certificate of the proxied server must bear, and that it is told."),
     D_FLAG(ssl, session_reuse, "proxy_ssl_session_reuse", IN_HSL, "on", "Whether sessions with proxied servers are resumed."),
@@ -119,14 +62,14 @@ struct opening { struct cycle *cycle; struct pool *scratch; struct table made; }
 static struct text describe(struct opening *o, const struct proxy_ssl_conf *s)
 {
     struct build b = build_in_pool(o->scratch, 512, 0);
-    const struct text texts[] = { s->certificate, s->key, s->trusted, s->crl, s->ciphers };
+    const struct text texts[] = { s->certificate.path, s->key.path, s->key_log ? s->key_log->path : T(""), s->trusted, s->crl, s->ciphers };
     for (size_t i = 0; i < countof(texts); i++) build_fmt(&b, "%zu:%.*s", texts[i].n, TEXT_ARG(texts[i]));
     for (size_t i = 0; i < s->passwords.n; i++) build_fmt(&b, "p%zu:%.*s", s->passwords.v[i].n, TEXT_ARG(s->passwords.v[i]));
     for (size_t i = 0; i < s->commands.n; i++) {
         const struct tls_command *k = &s->commands.v[i];
         build_fmt(&b, "c%zu:%.*s%zu:%.*s", k->name.n, TEXT_ARG(k->name), k->value.n, TEXT_ARG(k->value));
     }
-    build_fmt(&b, "|%u %u %lld", s->protocols, s->verify.on, (long long) s->depth);
+    build_fmt(&b, "|%u %u %u %lld", s->protocols, s->verify.on, s->key_log != NULL, (long long) s->depth);
     return build_done(&b);
 }
 
@@ -136,11 +79,14 @@ static void close_context(void *p)
     tls_context_close(&x);
 }
 
+static bool varies(const struct proxy_ssl_conf *s) { return s->certificate.with || s->key.with; }
+
 static struct tls_context *make_context(struct opening *o, const struct proxy_ssl_conf *s)
 {
-    struct tls_pair pair = { s->certificate, s->key };
+    struct tls_pair pair = { s->certificate.path, s->key.path };
     struct tls_settings settings = {
-        .pairs = &pair, .pair_count = s->certificate.n ? 1 : 0, .passwords = s->passwords.v, .password_count = s->passwords.n,
+        .pairs = &pair, .pair_count = s->certificate.path.n && !varies(s) ? 1 : 0, .ring = { .passwords = s->passwords.v, .password_count = s->passwords.n },
+        .key_line = s->key_log ? tls_conf_write_key : NULL, .key_arg = s->key_log,
         .commands = s->commands.v, .command_count = s->commands.n, .protocols = s->protocols, .ciphers = s->ciphers,
         .verify = s->verify.on ? TLS_VERIFY_ON : TLS_VERIFY_OFF, .depth = (unsigned) min_of(s->depth, (int64_t) INT32_MAX), .limit_depth = s->verify.on,
         .trusted = s->trusted, .crl = s->crl, .hooks = &secure_hooks,
@@ -152,8 +98,8 @@ static struct tls_context *make_context(struct opening *o, const struct proxy_ss
 
 static bool is_complete(const struct proxy_ssl_conf *s, const struct proxy_pass *p)
 {
-    if (s->certificate.n && !s->key.n)
-        log_at(log_main, L_EMERG, NULL, 0, "no \"proxy_ssl_certificate_key\" is defined for certificate \"%.*s\" in %s:%u", TEXT_ARG(s->certificate), p->file, p->line);
+    if (s->certificate.path.n && !s->key.path.n)
+        log_at(log_main, L_EMERG, NULL, 0, "no \"proxy_ssl_certificate_key\" is defined for certificate \"%.*s\" in %s:%u", TEXT_ARG(s->certificate.path), p->file, p->line);
     else if (s->verify.on && !s->trusted.n)
         log_at(log_main, L_EMERG, NULL, 0, "no proxy_ssl_trusted_certificate for proxy_ssl_verify in %s:%u", p->file, p->line);
     else return true;
@@ -216,6 +162,12 @@ const struct secure *proxy_ssl_of(struct request *r)
     *out = (struct secure) { .context = s->context, .reuse = s->session_reuse.on };
     if (s->verify.on) out->verify = name.n ? name : T(" ");      /* an empty name is borne by none */
     if (s->server_name.on && !is_address) out->name = name;       /* RFC 6066 3 */
+    if (varies(s)) {
+        struct tls_pair pair = { tls_conf_render(&s->certificate, &r->eval), tls_conf_render(&s->key, &r->eval) };
+        out->pair = pair.certificate.n ? pool_new(r->pool, struct tls_pair) : NULL;
+        if (out->pair) *out->pair = pair;
+        out->ring = (struct tls_keyring) { s->passwords.v, s->passwords.n, s->pairs.cache };
+    }
     secure_seal(out);
     return out;
 }

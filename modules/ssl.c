@@ -5,75 +5,9 @@
 #include "modules/ssl.h"
 #include "http/http.h"
 #include "http/listen.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/crypto.h>
-#include <unistd.h>
+#include <openssl/opensslv.h>
 
-enum { ZONE_LEAST = 8 * 4096, PASSWORDS_MOST = 65536 };
-
-/* ---- types ---- */
-
-static void add(struct conf *cf, struct conf_texts *list, struct text t)
-{
-    if (list->n == list->cap) list->v = pool_grow(cf->pool, list->v, list->n, &list->cap, sizeof *list->v);
-    list->v[list->n++] = t;
-}
-
-/* Relative to the folder of the configuration. */
-static struct text file_of(struct conf *cf, struct text word)
-{
-    return text_starts(word, T("data:")) ? pool_text(cf->pool, word) : conf_full_path(cf, word, true);
-}
-
-static conf_result parse_file(struct conf *cf, const struct directive *d, void *field)
-{
-    (void) d;
-    *(struct text *) field = cf->words[1].n ? file_of(cf, cf->words[1]) : T("");
-    return NULL;
-}
-
-static conf_result parse_files(struct conf *cf, const struct directive *d, void *field)
-{
-    (void) d;
-    add(cf, field, file_of(cf, cf->words[1]));
-    return NULL;
-}
-
-static conf_result add_passwords(struct conf *cf, struct conf_texts *list, struct text rest, struct text file)
-{
-    struct text line;
-    while (text_split(&rest, '\n', &line)) {
-        if (line.n && line.p[line.n - 1] == '\r') line.n--;
-        if (!line.n) continue;
-        add(cf, list, pool_text(cf->pool, line));
-    }
-    return list->n ? NULL : conf_say(cf, "!no passwords in \"%.*s\"", TEXT_ARG(file));
-}
-
-static conf_result parse_passwords(struct conf *cf, const struct directive *d, void *field)
-{
-    char room[PASSWORDS_MOST];
-    struct text path = file_of(cf, cf->words[1]);
-    (void) d;
-    int fd = open(path.p, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, room, sizeof room);
-    int err = errno;
-    if (fd >= 0) close(fd);
-    if (n < 0) return conf_say(cf, "!open() \"%.*s\" failed (%d: %s)", TEXT_ARG(path), err, strerror(err));
-    conf_result why = n == sizeof room ? conf_say(cf, "!\"%.*s\" is too long", TEXT_ARG(path)) : add_passwords(cf, field, text_of(room, (size_t) n), path);
-    OPENSSL_cleanse(room, sizeof room);
-    return why;
-}
-
-static conf_result parse_command(struct conf *cf, const struct directive *d, void *field)
-{
-    struct ssl_commands *list = field;
-    (void) d;
-    if (list->n == list->cap) list->v = pool_grow(cf->pool, list->v, list->n, &list->cap, sizeof *list->v);
-    list->v[list->n++] = (struct tls_command) { pool_text(cf->pool, cf->words[1]), pool_text(cf->pool, cf->words[2]) };
-    return NULL;
-}
+enum { ZONE_LEAST = 8 * 4096 };
 
 /* ---- ssl_session_cache ---- */
 
@@ -129,41 +63,47 @@ static conf_result parse_cache(struct conf *cf, const struct directive *d, void 
 
 /* ---- rows ---- */
 
-static const struct conf_type type_file = { .syntax = "file", .size = sizeof(struct text), .min = 1, .max = 1, .parse = parse_file };
-static const struct conf_type type_files = { .syntax = "file", .size = sizeof(struct conf_texts), .flags = CONF_MULTI, .min = 1, .max = 1, .parse = parse_files };
-static const struct conf_type type_passwords = { .syntax = "file", .size = sizeof(struct conf_texts), .min = 1, .max = 1, .parse = parse_passwords };
-static const struct conf_type type_commands = { .syntax = "name value", .size = sizeof(struct ssl_commands), .flags = CONF_MULTI, .min = 2, .max = 2, .parse = parse_command };
+/* Without it clients would tell openly which server they ask for, and not know: refused, not ignored. */
+static conf_result parse_ech(struct conf *cf, const struct directive *d, void *field)
+{
+    (void) d, (void) field;
+    return conf_say(cf, "\"%s\" is not supported: %s has no encrypted client hello", d->name, OPENSSL_VERSION_TEXT);
+}
+
+static const struct conf_type type_ech = { .syntax = "file", .flags = CONF_MULTI, .min = 1, .max = 1, .parse = parse_ech };
 static const struct conf_type type_cache = { .syntax = "off | none | [builtin[:size]] [shared:name:size]", .size = sizeof(struct ssl_cache), .min = 1, .max = 2, .parse = parse_cache };
 
-enum { HS = IN_HTTP | IN_SERVER, TLS_OBSOLETE = 1 << 8 };
-static const struct conf_choice protocols[] = {
-    { "SSLv2", TLS_OBSOLETE }, { "SSLv3", TLS_OBSOLETE << 1 }, { "TLSv1", TLS_V1 }, { "TLSv1.1", TLS_V1_1 }, { "TLSv1.2", TLS_V1_2 }, { "TLSv1.3", TLS_V1_3 }, { 0 },
-};
+enum { HS = IN_HTTP | IN_SERVER };
 static const struct conf_choice verifies[] = { { "off", TLS_VERIFY_OFF }, { "on", TLS_VERIFY_ON }, { "optional", TLS_VERIFY_OPTIONAL }, { "optional_no_ca", TLS_VERIFY_OPTIONAL_NO_CA }, { 0 } };
 
 typedef struct ssl_conf ssl;
 #define OWN(f, Ty, ty, nm, df, hp) D_TYPE(ssl, f, Ty, ty, nm, HS, df, hp)
 
 static const struct directive rows[] = {
-    OWN(certificates, struct conf_texts, &type_files, "ssl_certificate", NULL, "A file with the server's certificate and those between it and a root, or \"data:\" and these; once for each type of key."),
-    OWN(keys, struct conf_texts, &type_files, "ssl_certificate_key", NULL, "A file with the key of the certificate, or \"data:\" and the key; in the order of the certificates."),
-    OWN(passwords, struct conf_texts, &type_passwords, "ssl_password_file", NULL, "A file of passwords, one a line, that are tried in turn on encrypted keys."),
-    D_BITS(ssl, protocols, "ssl_protocols", HS, "TLSv1.2 TLSv1.3", protocols, "The versions of TLS that are spoken; SSLv2 and SSLv3 are known and never spoken."),
+    OWN(certificates, struct tls_words, &tls_conf_words, "ssl_certificate", NULL, "A file with the server's certificate and those between it and a root, or \"data:\" and these; once for each type of key. With variables it is read for each handshake, by a worker."),
+    OWN(keys, struct tls_words, &tls_conf_words, "ssl_certificate_key", NULL, "A file with the key of the certificate, \"data:\" and the key, \"store:\" and a uri that a provider of OpenSSL opens (PKCS#11, a file), or \"engine:\", an engine's name, \":\" and its id there; in the order of the certificates."),
+    OWN(passwords, struct conf_texts, &tls_conf_passwords, "ssl_password_file", NULL, "A file of passwords, one a line, that are tried in turn on encrypted keys."),
+    OWN(pairs, struct tls_conf_cache, &tls_conf_cache, "ssl_certificate_cache", "off", "How many certificates and keys named by variables each worker keeps; those not asked for during \"inactive\" (10s) go, and after \"valid\" (60s) they are read anew."),
+    D_BITS(ssl, protocols, "ssl_protocols", HS, "TLSv1.2 TLSv1.3", tls_conf_protocols, "The versions of TLS that are spoken; SSLv2 and SSLv3 are known and never spoken."),
     D_TEXT(ssl, ciphers, "ssl_ciphers", HS, "HIGH:!aNULL:!MD5", "The ciphers of TLS 1.2 and below, as OpenSSL writes them."),
     D_FLAG(ssl, prefer_server, "ssl_prefer_server_ciphers", HS, "off", "Whether the server's order of ciphers counts, and not the client's."),
     D_TEXT(ssl, curves, "ssl_ecdh_curve", HS, "auto", "The curves that keys are agreed on with, most wanted first; auto: those of OpenSSL."),
-    OWN(dhparam, struct text, &type_file, "ssl_dhparam", NULL, "A file with parameters for DHE ciphers; without it there are none."),
-    OWN(commands, struct ssl_commands, &type_commands, "ssl_conf_command", NULL, "A command of OpenSSL's own configuration, carried out after all else."),
+    OWN(dhparam, struct text, &tls_conf_file, "ssl_dhparam", NULL, "A file with parameters for DHE ciphers; without it there are none."),
+    OWN(commands, struct tls_commands, &tls_conf_commands, "ssl_conf_command", NULL, "A command of OpenSSL's own configuration, carried out after all else."),
     D_SIZE(ssl, buffer_size, "ssl_buffer_size", HS, "16k", "The most bytes that are sent in one record."),
     OWN(cache, struct ssl_cache, &type_cache, "ssl_session_cache", "none", "Where sessions are kept for clients that come back: in memory shared by all workers, kept over reloads; in each worker; or nowhere."),
     D_TIME(ssl, timeout, "ssl_session_timeout", HS, "5m", "How long a client may come back to a session."),
     D_FLAG(ssl, tickets, "ssl_session_tickets", HS, "on", "Whether sessions are given to clients as tickets."),
-    OWN(ticket_keys, struct conf_texts, &type_files, "ssl_session_ticket_key", NULL, "A file of 80 or 48 random bytes that tickets are sealed with; those of further ones are only opened. Without it keys are made, shared by all workers and changed from time to time."),
+    OWN(ticket_keys, struct conf_texts, &tls_conf_files, "ssl_session_ticket_key", NULL, "A file of 80 or 48 random bytes that tickets are sealed with; those of further ones are only opened. Without it keys are made, shared by all workers and changed from time to time."),
     D_ENUM(ssl, verify, "ssl_verify_client", HS, "off", verifies, "Whether clients are asked for a certificate, and whether they must show a good one."),
-    OWN(client_ca, struct text, &type_file, "ssl_client_certificate", NULL, "A file of authorities that may sign clients' certificates; their names are told to clients."),
-    OWN(trusted, struct text, &type_file, "ssl_trusted_certificate", NULL, "A file of authorities that may sign clients' certificates; their names are not told."),
-    OWN(crl, struct text, &type_file, "ssl_crl", NULL, "A file of lists of revoked certificates, for those of clients."),
+    OWN(client_ca, struct text, &tls_conf_file, "ssl_client_certificate", NULL, "A file of authorities that may sign clients' certificates; their names are told to clients."),
+    OWN(trusted, struct text, &tls_conf_file, "ssl_trusted_certificate", NULL, "A file of authorities that may sign clients' certificates; their names are not told."),
+    OWN(crl, struct text, &tls_conf_file, "ssl_crl", NULL, "A file of lists of revoked certificates, for those of clients."),
     D_NUM(ssl, depth, "ssl_verify_depth", HS, "1", "How many certificates may stand between a client's and a trusted one."),
+    D_FLAG(ssl, early, "ssl_early_data", HS, "off", "Whether requests are taken from the first flight of TLS 1.3 (0-RTT), which who listens on the way may send again: pass $ssl_early_data on as \"Early-Data\", so that who must not act twice answers 425."),
+    D_FLAG(ssl, compress, "ssl_certificate_compression", HS, "off", "Whether certificates are compressed, RFC 8879; OpenSSL can from 3.2 on."),
+    OWN(key_log, struct log_file *, &tls_conf_log, "ssl_key_log", NULL, "A file for the secrets of sessions, with which a recording can be read: for finding faults, never for long."),
+    D_DO(&type_ech, "ssl_ech_file", HS, "file", NULL, "A file with keys for encrypted client hellos; the OpenSSL that weir was built with must know them."),
     D_FLAG(ssl, reject, "ssl_reject_handshake", HS, "off", "Whether handshakes that ask for this server are refused."),
     { .name = NULL },
 };
@@ -173,7 +113,7 @@ static const struct directive rows[] = {
 static bool has_keys(struct conf *cf, const struct ssl_conf *s, const struct conf_block *b)
 {
     if (s->keys.n >= s->certificates.n) return true;
-    conf_error_at(cf, b->file, b->line, "no \"ssl_certificate_key\" is defined for certificate \"%.*s\"", TEXT_ARG(s->certificates.v[s->certificates.n - 1]));
+    conf_error_at(cf, b->file, b->line, "no \"ssl_certificate_key\" is defined for certificate \"%.*s\"", TEXT_ARG(s->certificates.v[s->certificates.n - 1].path));
     return false;
 }
 
@@ -195,6 +135,15 @@ static bool can_shake(struct conf *cf, const struct listen *l)
     }
     if (lacking) conf_error_at(cf, lacking->file, lacking->line, "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive");
     return !lacking;
+}
+
+/* nginx's words, and its answer: what is left out costs only bytes. */
+static conf_result check(struct conf *cf, struct conf_block *b, void *values)
+{
+    const struct ssl_conf *s = values;
+    (void) b;
+    if (s->compress.on && !tls_compresses()) conf_warn_once(cf, "ssl_certificate_compression", "\"ssl_certificate_compression\" is not supported on this platform, ignored");
+    return NULL;
 }
 
 static conf_result finish(struct conf *cf, void *values)
@@ -220,4 +169,4 @@ static void rotate_tickets(struct cycle *c)
 
 static const struct process_part process = { .open = ssl_open, .second = rotate_tickets };
 
-struct module ssl_module = { .name = "http_ssl", .conf_size = sizeof(struct ssl_conf), .rows = rows, .finish = finish, .part = &process, .part_kind = &process_part_kind };
+struct module ssl_module = { .name = "http_ssl", .conf_size = sizeof(struct ssl_conf), .rows = rows, .check = check, .finish = finish, .part = &process, .part_kind = &process_part_kind };

@@ -3,22 +3,23 @@
 #define MODULES_SSL_H
 
 #include "modules/module.h"
-#include "process/cycle.h"
-#include "tls/tls.h"
+#include "process/tls_conf.h"
 
 /* A zone of ssl_session_cache. */
 struct ssl_zone { struct text name; uint64_t size; struct tls_cache *cache; };
 
 struct ssl_cache { enum tls_caching how; size_t builtin; struct ssl_zone *zone; };
-struct ssl_commands { struct tls_command *v; size_t n, cap; };
 
 struct ssl_conf {
-    struct conf_texts   certificates, keys, ticket_keys;      /* full paths, or "data:…" */
+    struct tls_words    certificates, keys;
+    struct conf_texts   ticket_keys;
     struct conf_texts   passwords;
-    struct ssl_commands commands;
+    struct tls_conf_cache pairs;
+    struct tls_commands commands;
+    struct log_file    *key_log;
     unsigned            protocols;
     struct text         ciphers, curves, dhparam, client_ca, trusted, crl;
-    flag                prefer_server, tickets, reject;
+    flag                prefer_server, tickets, reject, early, compress;
     bytes               buffer_size;
     struct ssl_cache    cache;
     span                timeout;

@@ -83,16 +83,23 @@ static void add_texts(struct build *b, const struct conf_texts *list)
     for (size_t i = 0; i < list->n; i++) add_text(b, list->v[i]);
 }
 
+static void add_words(struct build *b, const struct tls_words *list)
+{
+    build_u64(b, list->n);
+    build_char(b, ';');
+    for (size_t i = 0; i < list->n; i++) add_text(b, list->v[i].path);
+}
+
 /* All that a context is made of. */
 static struct text describe(struct opening *o, const struct ssl_conf *s)
 {
     struct build b = build_in_pool(o->scratch, 512, 0);
-    const struct text texts[] = { s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->cache.zone ? s->cache.zone->name : T("") };
+    const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->cache.zone ? s->cache.zone->name : T("") };
     const uint64_t numbers[] = {
-        s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth,
+        s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->key_log != NULL,
     };
-    add_texts(&b, &s->certificates);
-    add_texts(&b, &s->keys);
+    add_words(&b, &s->certificates);
+    add_words(&b, &s->keys);
     add_texts(&b, &s->passwords);
     add_texts(&b, &s->ticket_keys);
     for (size_t i = 0; i < s->commands.n; i++) {
@@ -117,16 +124,18 @@ static void close_context(void *p)
 static struct tls_context *make_context(struct opening *o, const struct ssl_conf *s)
 {
     struct tls_pair *pairs = pool_array(o->scratch, struct tls_pair, s->certificates.n + 1);
-    for (size_t i = 0; i < s->certificates.n; i++) pairs[i] = (struct tls_pair) { s->certificates.v[i], s->keys.v[i] };
+    for (size_t i = 0; i < s->certificates.n; i++) pairs[i] = (struct tls_pair) { s->certificates.v[i].path, s->keys.v[i].path };
+    bool late = tls_conf_varies(&s->certificates) || tls_conf_varies(&s->keys);
     struct tls_tickets *tickets = s->ticket_keys.n ? fixed_tickets(o, &s->ticket_keys) : shared_tickets(o);
     if (!tickets) return NULL;
     bool verifies = s->verify != TLS_VERIFY_OFF;
     struct tls_settings settings = {
-        .server = true, .pairs = pairs, .pair_count = s->certificates.n, .passwords = s->passwords.v, .password_count = s->passwords.n,
+        .server = true, .pairs = pairs, .pair_count = late ? 0 : s->certificates.n, .late = late, .ring = { .passwords = s->passwords.v, .password_count = s->passwords.n },
         .commands = s->commands.v, .command_count = s->commands.n, .protocols = s->protocols, .ciphers = s->ciphers, .prefer_server = s->prefer_server.on,
         .curves = s->curves, .dhparam = s->dhparam, .verify = (enum tls_verify) s->verify, .depth = (unsigned) min_of(s->depth, (int64_t) INT32_MAX), .limit_depth = verifies,
         .client_ca = s->client_ca, .trusted = s->trusted, .crl = s->crl, .caching = s->cache.how, .cache = s->cache.zone ? s->cache.zone->cache : NULL,
         .builtin = s->cache.builtin, .no_tickets = !s->tickets.on, .tickets = tickets, .session_ms = s->timeout.ms, .record = s->buffer_size.bytes,
+        .early = s->early.on, .compress = s->compress.on, .key_line = s->key_log ? tls_conf_write_key : NULL, .key_arg = s->key_log,
         .id = T("HTTP"), .hooks = &h1_tls_hooks,
     };
     struct tls_context *x = tls_context_open(&settings, log_main);
@@ -134,11 +143,24 @@ static struct tls_context *make_context(struct opening *o, const struct ssl_conf
     return x;
 }
 
+/* Those with variables; read by the worker. */
+static bool show_pairs(struct request *r, struct conn *c)
+{
+    const struct ssl_conf *s = request_values(r, &ssl_module);
+    struct tls_keyring ring = { s->passwords.v, s->passwords.n, s->pairs.cache };
+    for (size_t i = 0; i < s->certificates.n; i++) {
+        struct tls_pair pair = { tls_conf_render(&s->certificates.v[i], &r->eval), tls_conf_render(&s->keys.v[i], &r->eval) };
+        if (!tls_present(c, &pair, &ring)) return false;
+    }
+    return true;
+}
+
 static bool open_server(struct opening *o, struct vhost *v)
 {
     const struct ssl_conf *s = conf_values(v->block, &ssl_module);
     v->verify = (enum tls_verify) s->verify;
     v->rejects = s->reject.on;
+    v->tls_pair = show_pairs;
     if (!s->certificates.n && !s->reject.on) return true;
     struct text said = describe(o, s);
     v->tls = table_get(&o->made, said);

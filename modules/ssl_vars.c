@@ -40,6 +40,45 @@ static bool tell_session_id(struct eval *e, SSL *ssl, struct text *out)
     return true;
 }
 
+static bool tell_early_data(struct eval *e, SSL *ssl, struct text *out) { (void) ssl; *out = T("1"); return tls_is_early(conn_of(e)); }
+static bool tell_sigalg(struct eval *e, SSL *ssl, struct text *out) { (void) ssl; *out = text_c(tls_sigalg(conn_of(e))); return true; }
+static bool tell_peer_sigalg(struct eval *e, SSL *ssl, struct text *out) { (void) ssl; *out = text_c(tls_peer_sigalg(conn_of(e))); return true; }
+/* Encrypted hellos are taken by no OpenSSL that weir is built with. */
+static bool tell_nothing(struct eval *e, SSL *ssl, struct text *out) { (void) e, (void) ssl, (void) out; return false; }
+
+static bool tell_sigalgs(struct eval *e, SSL *ssl, struct text *out)
+{
+    struct build b = build_in_pool(e->pool, 256, 0);
+    unsigned char sign, hash;
+    int n = SSL_get_sigalgs(ssl, -1, NULL, NULL, NULL, NULL, NULL);
+    for (int i = 0; i < n && SSL_get_sigalgs(ssl, i, NULL, NULL, NULL, &sign, &hash); i++) {
+        const char *name = tls_sigalg_name((unsigned) hash << 8 | sign);
+        if (b.n) build_char(&b, ':');
+        if (name) build_c(&b, name);
+        else build_fmt(&b, "0x%02x%02x", hash, sign);
+    }
+    *out = build_done(&b);
+    return true;
+}
+
+/* ---- fingerprints ---- */
+
+static bool tell_ja3(struct eval *e, SSL *ssl, struct text *out) { (void) ssl; *out = tls_ja3(conn_of(e)); return true; }
+static bool tell_ja4(struct eval *e, SSL *ssl, struct text *out) { (void) ssl; *out = tls_ja4(conn_of(e)); return true; }
+
+static bool tell_ja3_hash(struct eval *e, SSL *ssl, struct text *out)
+{
+    struct text whole = tls_ja3(conn_of(e));
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned n;
+    (void) ssl;
+    if (!whole.n || EVP_Digest(whole.p, whole.n, sum, &n, EVP_md5(), NULL) != 1) return false;
+    struct build b = build_in_pool(e->pool, 2 * n, 0);
+    build_bytes_hex(&b, text_of((const char *) sum, n));
+    *out = build_done(&b);
+    return true;
+}
+
 static void add_group(struct build *b, int nid)
 {
     const char *name = nid & TLSEXT_nid_unknown ? NULL : OBJ_nid2sn(nid);
@@ -258,6 +297,15 @@ static const struct variable variables[] = {
     { .name = "ssl_alpn_protocol", .get = get_session, .data = &(const struct teller) { tell_alpn }, .help = "The protocol above TLS that was agreed on." },
     V(session_id, "The id of the session, in hex."),
     { .name = "ssl_session_reused", .get = get_session, .data = &(const struct teller) { tell_reused }, .help = "\"r\" when the session is one of before, else \".\"." },
+    { .name = "ssl_early_data", .flags = VAR_NO_CACHE, .get = get_session, .data = &(const struct teller) { tell_early_data }, .help = "\"1\" when the request came as early data of TLS 1.3 and the handshake is not complete yet: it may be a replay." },
+    V(sigalg, "The signature scheme that the handshake was signed with."),
+    V(sigalgs, "The signature schemes that the client offered."),
+    { .name = "ssl_client_sigalg", .get = get_session, .data = &(const struct teller) { tell_peer_sigalg }, .help = "The signature scheme that the client signed with, when it showed a certificate." },
+    { .name = "ssl_ech_status", .get = get_session, .data = &(const struct teller) { tell_nothing }, .help = "What came of an encrypted client hello; none, where OpenSSL does not know them." },
+    { .name = "ssl_ech_outer_server_name", .get = get_session, .data = &(const struct teller) { tell_nothing }, .help = "The server name outside of an encrypted client hello; none, where OpenSSL does not know them." },
+    V(ja3, "The client's hello as JA3 writes it: version, ciphers, extensions, groups and point formats, without GREASE."),
+    V(ja3_hash, "The JA3 fingerprint of the client's hello: the MD5 sum of $ssl_ja3."),
+    V(ja4, "The JA4 fingerprint of the client's hello."),
     C(cert, "The client's certificate in PEM, each line but the first after a tab."),
     C(raw_cert, "The client's certificate in PEM."),
     C(escaped_cert, "The client's certificate in PEM, escaped as in a uri."),
@@ -274,6 +322,16 @@ static const struct variable variables[] = {
     { .name = NULL },
 };
 
+/* They cost something in each handshake. */
+static conf_result finish(struct conf *cf, void *values)
+{
+    static const struct text names[] = { TEXT_INIT("ssl_ja3"), TEXT_INIT("ssl_ja3_hash"), TEXT_INIT("ssl_ja4") };
+    (void) values;
+    for (size_t i = 0; i < countof(names); i++)
+        if (variables_are_used(variables_of(cf, EVAL_HTTP), names[i])) tls_want_fingerprints();
+    return NULL;
+}
+
 static const struct http_part part = { .variables = variables };
 
-struct module ssl_vars_module = { .name = "http_ssl_variables", .part = &part, .part_kind = &http_part_kind };
+struct module ssl_vars_module = { .name = "http_ssl_variables", .finish = finish, .part = &part, .part_kind = &http_part_kind };

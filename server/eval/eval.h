@@ -72,6 +72,8 @@ unsigned variables_index_of(struct conf *cf, enum eval_kind kind, struct text na
 const struct variable *variables_at(const struct variables *names, unsigned index);
 /* The same before that, as far as the file is read: for "set" and the like. NULL: not defined yet. */
 const struct variable *variables_find(const struct variables *names, struct text name);
+/* Does the configuration read so far name it? name: lower case. */
+bool variables_are_used(const struct variables *names, struct text name);
 /* "$name", tab, help, for each name of this kind defined so far; families end with "_". In no special order. */
 void variables_list(struct conf *cf, enum eval_kind kind, FILE *out);
 /* How many indexes there are: the size of struct eval's values. */

@@ -165,3 +165,5 @@ static const struct directive rows[] = {
 struct module eval_module = {
     .name = "eval", .conf_size = sizeof(struct eval_conf), .rows = rows, .finish = finish,
 };
+
+bool variables_are_used(const struct variables *names, struct text name) { return table_get(&names->indexed, name) != NULL; }

@@ -50,6 +50,7 @@ void secure_seal(struct secure *s)
     build_text(&b, s->name);
     build_char(&b, ' ');
     build_text(&b, s->verify);
+    if (s->pair) build_fmt(&b, " %llx %llx", (unsigned long long) secure_digest(s->pair->certificate), (unsigned long long) secure_digest(s->pair->key));
     if (!build_ok(&b)) {         /* longer than any name of a host: it is not told, and nobody bears it */
         s->name = T("");
         s->verify = T(" ");
@@ -99,7 +100,7 @@ void secure_start(struct exchange *x)
     struct conn *c = x->conn;
     const struct secure *s = x->secure;
     uint64_t tag = s->reuse ? tag_of(x) : 0;
-    struct tls_target to = { .name = s->name, .verify = s->verify, .tag = tag };
+    struct tls_target to = { .name = s->name, .verify = s->verify, .tag = tag, .pair = s->pair, .ring = &s->ring };
     if (tag) to.session = find_session(tag);
     c->owner = x;
     c->ready = ready;

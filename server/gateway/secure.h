@@ -11,8 +11,10 @@ struct secure {
     struct tls_context *context;
     struct text         name;        /* server name to send; empty: none */
     struct text         verify;      /* name that the certificate must bear, where the context verifies */
+    struct tls_pair    *pair;        /* to show; NULL: the context's */
+    struct tls_keyring  ring;        /* for pair */
     bool                reuse;       /* sessions are resumed */
-    uint64_t            params;      /* stands for the three above: connections with equal ones may serve each other's requests */
+    uint64_t            params;      /* stands for all above but reuse: connections with equal ones may serve each other's requests */
 };
 
 /* For the contexts of clients: keeps what may be resumed, in this worker. */

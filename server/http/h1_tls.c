@@ -22,7 +22,19 @@ static struct text protocols(struct conn *c)
     return T("\10http/1.1\10http/1.0\10http/0.9");
 }
 
-const struct tls_hooks h1_tls_hooks = { .server_name = choose, .alpn = protocols };
+/* Variables are those of a request, of which there is none yet: an empty one stands for it. */
+static bool present(struct conn *c)
+{
+    struct h1 *h = c->owner;
+    NEED(h, H1_MAGIC);
+    struct vhost *v = h->vhost->tls ? h->vhost : h->at->fallback;
+    struct request *r = request_open(c, &h1_protocol, h, v);
+    bool fine = v->tls_pair(r, c);
+    request_free(r);
+    return fine;
+}
+
+const struct tls_hooks h1_tls_hooks = { .server_name = choose, .alpn = protocols, .pair = present };
 
 /* What came instead of TLS is read as a request, to be answered with 400. */
 static void take_plain(struct h1 *h, struct text said)

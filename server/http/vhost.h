@@ -28,6 +28,7 @@ struct vhost {
     struct tls_context *tls;             /* what it agrees to over TLS; NULL: it has no certificate. Both are set by who reads ssl_… */
     enum tls_verify    verify;           /* of its clients */
     bool               rejects;          /* ssl_reject_handshake */
+    bool             (*tls_pair)(struct request *r, struct conn *c);   /* its certificates are named by variables: presents those for r. The same setter */
 };
 
 /* One address of listen directives, with the servers that stand there. */

@@ -3,6 +3,7 @@
 #include <openssl/conf.h>
 #include <openssl/evp.h>
 
+bool tls_early_is_used;
 static int context_index = -1;      /* of our struct in an SSL_CTX */
 
 static void free_context(void *parent, void *p, CRYPTO_EX_DATA *data, int index, long number, void *arg)
@@ -10,6 +11,8 @@ static void free_context(void *parent, void *p, CRYPTO_EX_DATA *data, int index,
     (void) parent, (void) data, (void) index, (void) number, (void) arg;
     struct tls_context *x = p;
     if (!x) return;
+    tls_swaps_leave(x);
+    free((char *) (uintptr_t) x->curves.p);
     x->magic = 0;
     free(x);
 }
@@ -169,6 +172,35 @@ static bool set_sessions(SSL_CTX *ctx, const struct tls_settings *s, const struc
     return set_session_id_context(ctx, s, log);
 }
 
+/* ---- what is told, and taken, beside ---- */
+
+static void tell_key(const SSL *ssl, const char *line)
+{
+    struct tls_context *x = tls_context_find(SSL_get_SSL_CTX(ssl));
+    if (x->key_line) x->key_line(x->key_arg, text_c(line));
+}
+
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+bool tls_compresses(void) { return true; }
+static void compress(SSL_CTX *ctx, bool on) { if (on) SSL_CTX_compress_certs(ctx, 0); else SSL_CTX_set_options(ctx, SSL_OP_NO_TX_CERTIFICATE_COMPRESSION); }
+#else
+bool tls_compresses(void) { return false; }
+static void compress(SSL_CTX *ctx, bool on) { (void) ctx, (void) on; }
+#endif
+
+/* RFC 8446 8: what is taken early may be a replay. OpenSSL's own guard knows one process only; who asks for early data has the
+ * variable that tells of it. */
+static bool set_rest(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log)
+{
+    (void) log;
+    if (s->key_line) SSL_CTX_set_keylog_callback(ctx, tell_key);
+    if (s->server) SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
+    if (s->early) SSL_CTX_set_max_early_data(ctx, TLS_RECORD);
+    if (s->early) tls_early_is_used = true;
+    compress(ctx, s->compress);
+    return true;
+}
+
 /* ---- the whole ---- */
 
 static SSL_CTX *make_raw(const struct tls_settings *s)
@@ -184,12 +216,21 @@ static SSL_CTX *make_raw(const struct tls_settings *s)
 static bool fill(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log)
 {
     static bool (*const steps[])(SSL_CTX *, const struct tls_settings *, const struct log *) = {
-        set_protocols, tls_credential_pairs, set_ciphers, set_curves, tls_credential_dhparam, set_verify, set_commands, set_sessions,
+        set_protocols, tls_credential_pairs, set_ciphers, set_curves, tls_credential_dhparam, set_verify, set_commands, set_sessions, set_rest,
     };
     for (size_t i = 0; i < countof(steps); i++)
         if (!steps[i](ctx, s, log)) return false;
-    if (s->server) tls_hello_attach(ctx);
+    if (s->server) tls_hello_attach(ctx, s->late);
     return true;
+}
+
+static struct text copy(struct text t)
+{
+    char *p = t.n ? base_alloc(t.n + 1) : NULL;
+    if (!p) return (struct text) { NULL, 0 };
+    memcpy(p, t.p, t.n);
+    p[t.n] = 0;
+    return text_of(p, t.n);
 }
 
 struct tls_context *tls_context_open(const struct tls_settings *s, const struct log *log)
@@ -203,11 +244,13 @@ struct tls_context *tls_context_open(const struct tls_settings *s, const struct 
     }
     struct tls_context *x = base_zalloc(1, sizeof(*x));
     *x = (struct tls_context) {
-        .magic = TLS_CONTEXT_MAGIC, .server = s->server, .verify = s->verify, .ctx = ctx, .hooks = s->hooks,
+        .magic = TLS_CONTEXT_MAGIC, .server = s->server, .verify = s->verify, .ctx = ctx, .hooks = s->hooks, .early = s->early, .curves = copy(s->curves),
+        .key_line = s->key_line, .key_arg = s->key_arg,
         .record = s->record ? min_of(s->record, (size_t) TLS_RECORD) : TLS_RECORD,
         .cache = s->caching == TLS_CACHE_SHARED ? s->cache : NULL, .tickets = s->tickets,
     };
     SSL_CTX_set_ex_data(ctx, context_index, x);
+    tls_swaps_follow(x, s);
     if (!fill(ctx, s, log)) tls_context_close(&x);
     return x;
 }

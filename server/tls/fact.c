@@ -52,6 +52,13 @@ bool tls_is_resumed(struct conn *c)
     return SSL_session_reused(session_of(c)->ssl);
 }
 
+/* From 0-RTT data on until the client has shown that it is here. */
+bool tls_is_early(struct conn *c)
+{
+    const struct tls *t = session_of(c);
+    return t->early_open || SSL_in_init(t->ssl);
+}
+
 bool tls_is_truncated(struct conn *c)
 {
     return session_of(c)->eof;

@@ -1,5 +1,5 @@
 /* handshake: from a plain conn to one with a session, either side. Never waits; the owner's timer limits it. */
-#include "tls/session.h"
+#include "tls/pair.h"
 #include <openssl/x509v3.h>
 
 /* ---- how it ends ---- */
@@ -84,11 +84,37 @@ static void finish(struct conn *c, struct tls *t)
 
 /* ---- how it goes ---- */
 
+/* RFC 8446 2.3: with 0-RTT data the owner may begin before the client has finished. */
+static int take_early(struct tls *t)
+{
+    char room[TLS_RECORD];
+    size_t n = 0;
+    switch (SSL_read_early_data(t->ssl, room, sizeof(room), &n)) {
+    case SSL_READ_EARLY_DATA_SUCCESS:
+        t->early = chunk_open(n);
+        memcpy(t->early->data, room, n);
+        t->early_n = (unsigned) n;
+        return SSL_ERROR_NONE;
+    case SSL_READ_EARLY_DATA_FINISH:
+        t->early_open = false;
+        return SSL_ERROR_NONE;
+    default:
+        return SSL_get_error(t->ssl, 0);
+    }
+}
+
+static int advance(struct tls *t)
+{
+    int err = t->early_open ? take_early(t) : SSL_ERROR_NONE;
+    if (err != SSL_ERROR_NONE || t->early) return err;
+    return SSL_is_init_finished(t->ssl) || SSL_do_handshake(t->ssl) == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, 0);
+}
+
 static void step(struct conn *c, struct tls *t)
 {
     tls_wire_begin(c);
     ERR_clear_error();
-    int err = SSL_is_init_finished(t->ssl) || SSL_do_handshake(t->ssl) == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, 0);
+    int err = advance(t);
     if (t->plain) {
         tell_plain(c, t);
         return;
@@ -142,6 +168,8 @@ void tls_accept(struct conn *c, struct tls_context *x, struct text first, tls_do
     struct tls *t = begin(c, x, done, "SSL handshaking");
     ASSERT(x->server);
     SSL_set_accept_state(t->ssl);
+    t->early_open = tls_early_is_used;
+    tls_hello_watch(t);
     if (first.n) {
         t->given = chunk_open(first.n);
         t->given_n = (unsigned) first.n;
@@ -157,6 +185,13 @@ static void resume(SSL *ssl, struct text der)
     if (session) SSL_set_session(ssl, session);
     SSL_SESSION_free(session);
     ERR_clear_error();
+}
+
+bool tls_present(struct conn *c, const struct tls_pair *p, const struct tls_keyring *ring)
+{
+    struct tls *t = c->layer;
+    NEED(t, TLS_MAGIC);
+    return tls_pair_present(t->ssl, p, ring, &(struct tls_teller) { c->log, L_ERR, &c->about });
 }
 
 static char *copy_name(struct text t)
@@ -181,5 +216,6 @@ void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target 
         if (SSL_set_tlsext_host_name(t->ssl, name) != 1) ERR_clear_error();     /* longer than a name may be: none is sent */
         free(name);
     }
-    step(c, t);
+    if (!to->pair || tls_pair_present(t->ssl, to->pair, to->ring, &(struct tls_teller) { c->log, L_ERR, &c->about })) step(c, t);
+    else tell_failed(c, t);
 }

@@ -1,5 +1,6 @@
 /* hello: what a client asks for before anything is agreed on: the server's name, the protocol above. */
 #include "tls/session.h"
+#include "tls/fingerprint.h"
 #include <openssl/tls1.h>
 
 enum { NAME_MAX_ = 255 };
@@ -29,6 +30,9 @@ static void take_context(SSL *ssl, struct tls *t, struct tls_context *x)
     SSL_set_options(ssl, SSL_CTX_get_options(ctx));
     SSL_set_min_proto_version(ssl, (int) SSL_CTX_get_min_proto_version(ctx));
     SSL_set_max_proto_version(ssl, (int) SSL_CTX_get_max_proto_version(ctx));
+    SSL_set_max_early_data(ssl, SSL_CTX_get_max_early_data(ctx));
+    SSL_set_recv_max_early_data(ssl, SSL_CTX_get_recv_max_early_data(ctx));
+    if (x->curves.n && !text_eq(x->curves, T("auto"))) SSL_set1_groups_list(ssl, x->curves.p);
     t->context = x;
 }
 
@@ -56,6 +60,62 @@ static int hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* ---- fingerprints ---- */
+
+struct tls_prints { uint32_t ja3_n, ja4_n; char bytes[]; };
+
+static bool prints_wanted;
+
+void tls_want_fingerprints(void) { prints_wanted = true; }
+
+/* The whole message, before OpenSSL looks into it: it forgets extensions that it does not know. */
+static void watch(int writing, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+{
+    char room[16384];
+    struct tls *t = arg;
+    struct hello_facts f;
+    (void) version;
+    if (writing || type != SSL3_RT_HANDSHAKE) return;
+    SSL_set_msg_callback(ssl, NULL);
+    if (t->prints || !fingerprint_read(text_of(p, n), &f)) return;
+    struct build b = build_in_room(room, sizeof room);
+    fingerprint_ja3(&f, &b);
+    size_t first = b.n;
+    fingerprint_ja4(&f, &b);
+    if (!build_ok(&b)) return;
+    t->prints = base_alloc(sizeof(*t->prints) + b.n);
+    *t->prints = (struct tls_prints) { .ja3_n = (uint32_t) first, .ja4_n = (uint32_t) (b.n - first) };
+    memcpy(t->prints->bytes, room, b.n);
+}
+
+void tls_hello_watch(struct tls *t)
+{
+    if (likely(!prints_wanted)) return;
+    SSL_set_msg_callback(t->ssl, watch);
+    SSL_set_msg_callback_arg(t->ssl, t);
+}
+
+static const struct tls_prints *prints_of(struct conn *c)
+{
+    const struct tls *t = c->layer;
+    NEED(t, TLS_MAGIC);
+    return t->prints;
+}
+
+struct text tls_ja3(struct conn *c)
+{
+    const struct tls_prints *p = prints_of(c);
+    return p ? text_of(p->bytes, p->ja3_n) : (struct text) { NULL, 0 };
+}
+
+struct text tls_ja4(struct conn *c)
+{
+    const struct tls_prints *p = prints_of(c);
+    return p ? text_of(p->bytes + p->ja3_n, p->ja4_n) : (struct text) { NULL, 0 };
+}
+
+/* ---- what is agreed on ---- */
+
 /* That the name was understood is told to the client, and kept with the session. */
 static int acknowledge_name(SSL *ssl, int *alert, void *arg)
 {
@@ -79,8 +139,19 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *n_out
     return SSL_TLSEXT_ERR_OK;
 }
 
-void tls_hello_attach(SSL_CTX *ctx)
+/* 0: the handshake fails. */
+static int choose_pair(SSL *ssl, void *arg)
 {
+    (void) arg;
+    struct conn *c = tls_conn_of(ssl);
+    struct tls *t = c->layer;
+    const struct tls_hooks *hooks = t->context->hooks;
+    return hooks && hooks->pair && hooks->pair(c);
+}
+
+void tls_hello_attach(SSL_CTX *ctx, bool late)
+{
+    if (late) SSL_CTX_set_cert_cb(ctx, choose_pair, NULL);
     SSL_CTX_set_client_hello_cb(ctx, hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, acknowledge_name);
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);

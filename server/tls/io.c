@@ -16,7 +16,7 @@ static struct tls *session_of(struct conn *c)
 void tls_settle(struct conn *c)
 {
     struct tls *t = c->layer;
-    c->readable = c->wire || t->eof || t->given || SSL_has_pending(t->ssl);
+    c->readable = c->wire || t->eof || t->given || t->early || SSL_has_pending(t->ssl);
 }
 
 /* ---- failing ---- */
@@ -49,6 +49,26 @@ static struct io_done not_read(struct conn *c, struct tls *t)
     }
 }
 
+/* 0-RTT data, while there is some; then what any session has. */
+static int read_some(struct tls *t, char *room, size_t size, size_t *n)
+{
+    if (likely(!t->early_open)) return SSL_read_ex(t->ssl, room, size, n);
+    if (t->early) {
+        *n = min_of(size, (size_t) t->early_n);
+        memcpy(room, t->early->data + t->early_at, *n);
+        t->early_at += (unsigned) *n;
+        t->early_n -= (unsigned) *n;
+        if (t->early_n == 0) chunk_drop(&t->early);
+        return 1;
+    }
+    int got = SSL_read_early_data(t->ssl, room, size, n);
+    if (got == SSL_READ_EARLY_DATA_SUCCESS) return 1;
+    if (got == SSL_READ_EARLY_DATA_ERROR) return 0;
+    t->early_open = false;
+    ERR_clear_error();
+    return SSL_read_ex(t->ssl, room, size, n);
+}
+
 static struct io_done read_records(struct conn *c, char *room, size_t size)
 {
     struct tls *t = session_of(c);
@@ -61,7 +81,7 @@ static struct io_done read_records(struct conn *c, char *room, size_t size)
     do {
         size_t n = 0;
         ERR_clear_error();
-        if (SSL_read_ex(t->ssl, room + d.n, size - d.n, &n)) {
+        if (read_some(t, room + d.n, size - d.n, &n)) {
             d.n += n;
             tls_settle(c);
         } else {
@@ -128,6 +148,13 @@ static const char *piece(struct place *p, size_t n)
     return scratch;
 }
 
+/* RFC 8446 2.3: until the client has finished, what we say is an answer to 0-RTT data. */
+static int write_some(const struct tls *t, const char *bytes, size_t size, size_t *n)
+{
+    bool early = t->early_open || unlikely(SSL_in_init(t->ssl));
+    return early ? SSL_write_early_data(t->ssl, bytes, size, n) : SSL_write_ex(t->ssl, bytes, size, n);
+}
+
 /* Makes records of the chain from *n on until the wire's buffer is full. */
 static enum io encrypt(struct conn *c, struct tls *t, const struct chain *out, size_t most, size_t *n)
 {
@@ -143,7 +170,7 @@ static enum io encrypt(struct conn *c, struct tls *t, const struct chain *out, s
             return IO_ERROR;
         }
         ERR_clear_error();
-        if (!SSL_write_ex(t->ssl, bytes, size, &written)) return SSL_get_error(t->ssl, 0) == SSL_ERROR_WANT_READ ? IO_AGAIN : IO_ERROR;
+        if (!write_some(t, bytes, size, &written)) return SSL_get_error(t->ssl, 0) == SSL_ERROR_WANT_READ ? IO_AGAIN : IO_ERROR;
         ASSERT(written <= size);
         *n += written;
         skip(&p, written);
@@ -225,6 +252,7 @@ static bool is_quiet_tls(struct conn *c)
     char byte;
     size_t n;
     if (t->broken || t->eof) return false;
+    if (t->early_open) return true;      /* what comes now is still read as a part of the handshake */
     c->wire = 1;
     tls_wire_begin(c);
     ERR_clear_error();
@@ -251,7 +279,9 @@ static void end_tls(struct conn *c)
     SSL_set_app_data(t->ssl, NULL);
     chunk_drop(&t->unsent);
     chunk_drop(&t->given);
+    chunk_drop(&t->early);
     free(t->verify);
+    free(t->prints);
     t->verify = NULL;
     c->layer = NULL;
     loop_free_later(free_session, t);

@@ -17,10 +17,19 @@ struct tls_context {
     bool                    server;
     enum tls_verify         verify;
     size_t                  record;
+    bool                    early;
     SSL_CTX                *ctx;
     const struct tls_hooks *hooks;
     struct tls_cache       *cache;
     struct tls_tickets     *tickets;
+    struct text             curves;             /* for sessions that come to this context by name */
+    void                  (*key_line)(void *arg, struct text line);
+    void                   *key_arg;
+    struct tls_swaps       *swaps;              /* swap.c */
+    uint64_t                version;            /* of the swaps, that this context has taken */
+    struct text            *names;              /* of its pairs */
+    size_t                  name_count;
+    struct tls_context     *before, *after;     /* in the list of contexts with swaps */
 };
 
 struct tls {
@@ -31,19 +40,23 @@ struct tls {
     struct tls_context *context;               /* that the server name chose */
     struct tls_context *first;                 /* it began with: caches and tickets are this one's, as OpenSSL has it */
     unsigned            given_at, given_n;
+    unsigned            early_at, early_n;
     struct chunk       *given;                 /* bytes that the owner read before us */
+    struct chunk       *early;                 /* 0-RTT data that the owner has not read */
     struct chunk       *unsent;                /* records that the kernel refused; or, before the handshake, what a plain client said */
     void              (*owner_ready)(struct conn *c, unsigned what);   /* during the handshake */
     tls_done           *done;
     const char         *doing;                 /* c->about.doing of before */
     uint64_t            tag;
     char               *verify;                /* client side, until it is checked */
+    struct tls_prints  *prints;                /* hello.c; NULL: not wanted */
     bool                begun,                 /* a first byte was read */
                         plain,                 /* and it was not TLS */
                         ready,                 /* the handshake is over */
                         held,                  /* the first byte of the owner's chain is in unsent already */
                         eof,                   /* the socket ended */
                         refused,               /* by the server_name hook */
+                        early_open,            /* 0-RTT data may still come */
                         broken,                /* of no more use: nothing is said at the end */
                         closed;                /* close_notify was sent */
 };
@@ -64,16 +77,24 @@ void tls_settle(struct conn *c);                         /* readable, by what th
 
 static inline struct conn *tls_conn_of(const SSL *ssl) { return SSL_get_app_data(ssl); }
 struct tls_context *tls_context_find(const SSL_CTX *ctx);
+extern bool tls_early_is_used;                           /* some context takes 0-RTT data */
 
 /* ---- hello.c: what the client asked for ---- */
 
-void tls_hello_attach(SSL_CTX *ctx);
+void tls_hello_attach(SSL_CTX *ctx, bool late);
+/* Watches for the hello, where fingerprints are wanted. */
+void tls_hello_watch(struct tls *t);
 
 /* ---- credential.c: what a context is made of, from files ---- */
 
 bool tls_credential_pairs(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log);
 bool tls_credential_trust(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log);
 bool tls_credential_dhparam(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log);
+
+/* ---- swap.c ---- */
+
+void tls_swaps_follow(struct tls_context *x, const struct tls_settings *s);
+void tls_swaps_leave(struct tls_context *x);
 
 /* ---- cache.c, ticket.c: OpenSSL's callbacks ---- */
 

@@ -7,6 +7,8 @@
  *   session  the TLS side of one conn: its layer. It ends with the conn.
  *   cache    sessions in shared memory, by their id, for all workers and generations.
  *   tickets  the keys that tickets are made with; shared, rotated by the manager, or from files.
+ *   pair     a certificate, those between it and a root, and its key.
+ *   swaps    pairs put into shared memory at run time, which the contexts of all workers take in place of those of the same name.
  *
  * Bytes on the wire are gathered: what one call has to say (a flight of the handshake, the records of one conn_send) leaves by
  * one system call. What the kernel refuses is kept by the session, which then takes no more until it is gone.
@@ -32,7 +34,15 @@ enum { TLS_V1 = 1, TLS_V1_1 = 2, TLS_V1_2 = 4, TLS_V1_3 = 8 };
 enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_ON, TLS_VERIFY_OPTIONAL, TLS_VERIFY_OPTIONAL_NO_CA };
 enum tls_caching { TLS_CACHE_NONE, TLS_CACHE_OFF, TLS_CACHE_BUILTIN, TLS_CACHE_SHARED };   /* NONE: ids are given, none is kept */
 
-struct tls_pair { struct text certificate, key; };      /* full paths, or "data:" and PEM */
+/* certificate: a full path, or "data:" and PEM. key: these, "store:" and a uri of an OpenSSL store, or "engine:NAME:ID". */
+struct tls_pair { struct text certificate, key; };
+/* What pairs are read with. */
+struct tls_pair_cache;
+struct tls_keyring {
+    const struct text     *passwords;       /* tried in order on encrypted keys */
+    size_t                 password_count;
+    struct tls_pair_cache *cache;           /* for pairs named by variables; NULL: each is read anew */
+};
 struct tls_command { struct text name, value; };        /* SSL_CONF_cmd(3) */
 
 /* The user's part in a handshake; all may be NULL. None may close a conn. */
@@ -42,6 +52,8 @@ struct tls_hooks {
     struct tls_context *(*server_name)(struct conn *c, struct text name);
     /* What we speak, most wanted first, in wire form (RFC 7301 3.1); empty: nothing is answered. */
     struct text (*alpn)(struct conn *c);
+    /* For contexts that are late: now say the pair, by tls_present. False: the handshake fails. */
+    bool (*pair)(struct conn *c);
     /* Client side: a session that tls_connect may resume later, DER, valid during the call. */
     void (*session)(struct conn *c, struct text der);
 };
@@ -49,7 +61,9 @@ struct tls_hooks {
 struct tls_settings {
     bool                      server;
     const struct tls_pair    *pairs;            size_t pair_count;
-    const struct text        *passwords;        size_t password_count;   /* tried in order on encrypted keys */
+    bool                      late;             /* no pairs now: hooks->pair says one for each session */
+    struct tls_keyring        ring;
+    struct tls_swaps         *swaps;            /* pairs read from files are replaced by those put under the certificate's path; NULL: never */
     const struct tls_command *commands;         size_t command_count;
     unsigned                  protocols;        /* TLS_V1 | …; 0: TLS 1.2 and 1.3 */
     struct text               ciphers;          /* TLS 1.2 and below; empty: the library's */
@@ -68,6 +82,10 @@ struct tls_settings {
     bool                      no_tickets;
     struct tls_tickets       *tickets;          /* NULL: keys of this context's own */
     uint64_t                  session_ms;       /* how long sessions and tickets are good; 0: 5 minutes */
+    bool                      compress;         /* certificates, where tls_compresses */
+    bool                      early;            /* servers take 0-RTT data (RFC 8446 2.3), which may be a replay */
+    void                    (*key_line)(void *arg, struct text line);   /* secrets of sessions, as NSS logs them; NULL: not told */
+    void                     *key_arg;
     size_t                    record;           /* most bytes in a record; 0: 16384 */
     struct text               id;               /* sessions are good for contexts of the same id, certificates and CAs only */
     const struct tls_hooks   *hooks;
@@ -75,6 +93,8 @@ struct tls_settings {
 
 /* NULL after [emerg] lines to log. Keeps nothing of s but hooks, cache and tickets, which must outlive it and its sessions. */
 struct tls_context *tls_context_open(const struct tls_settings *s, const struct log *log);
+/* Can certificates be compressed (RFC 8879)? */
+bool tls_compresses(void);
 /* Sessions made from it live on. NULL is fine. */
 void tls_context_close(struct tls_context **x);
 struct ssl_ctx_st *tls_context_raw(struct tls_context *x);
@@ -100,9 +120,18 @@ struct tls_target {
     struct text session;     /* DER of one to resume; empty: none */
     struct text alpn;        /* wire form; empty: none */
     uint64_t    tag;         /* the owner's: tls_tag tells it */
+    const struct tls_pair    *pair;      /* to show instead of the context's; NULL: that */
+    const struct tls_keyring *ring;      /* for pair */
 };
 /* The same as a client, on a connected conn. An unverified or misnamed certificate is a failure. */
 void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target *to, tls_done *done);
+
+/* In hooks->pair: what this session shows. False after an [error] line. */
+bool tls_present(struct conn *c, const struct tls_pair *p, const struct tls_keyring *ring);
+
+/* At most max pairs of paths, in this process; one that was not asked for during inactive_ms goes, after valid_ms it is read anew. */
+struct tls_pair_cache *tls_pair_cache_open(unsigned max, uint64_t inactive_ms, uint64_t valid_ms);
+void tls_pair_cache_close(struct tls_pair_cache **k);
 
 /* ---- facts, of a conn that has a session (tls_is_on) ---- */
 
@@ -127,6 +156,31 @@ const char *tls_result_words(long result);
 void        tls_forget(struct conn *c);
 /* What is wrong with the peer's certificate: NULL when it is good; "NONE" when none was given. */
 const char *tls_peer_fault(struct conn *c);
+
+/* Is all that the client said until now 0-RTT data: may it be a replay? */
+bool        tls_is_early(struct conn *c);
+
+/* The scheme of our signature in the handshake, of the peer's, of a number; NULL: none, or not known. */
+const char *tls_sigalg(struct conn *c);
+const char *tls_peer_sigalg(struct conn *c);
+const char *tls_sigalg_name(unsigned code);
+
+/* Hellos of clients are to be remembered by their fingerprints: said while a configuration is read, for good. */
+void        tls_want_fingerprints(void);
+struct text tls_ja3(struct conn *c);              /* the text that is hashed; empty: not known */
+struct text tls_ja4(struct conn *c);
+
+/* ---- swaps: pairs that change at run time, in all workers ---- */
+
+/* What lies in z as "tls-swaps". Opened by the master before the contexts that are to follow it. NULL: the zone is too small. */
+struct tls_swaps *tls_swaps_open(struct zone *z);
+/* From any process that may read it: the pair is to take the place of the one whose certificate's path is name, in all contexts
+ * opened with these swaps. It must be whole, match, and not be expired, else false after one [error] line and nothing changes.
+ * Keys of a store or engine cannot be handed over. The zone holds a copy of each name's newest pair. */
+bool tls_swaps_put(struct tls_swaps *k, struct text name, const struct tls_pair *p, const struct tls_keyring *ring, const struct log *log);
+/* In each worker, when it starts and about once a second: the contexts of this process take what is newer than their own. Sessions
+ * that are open keep what they have; tickets and ids stay good. How many pairs changed. Costs one read when there is nothing new. */
+unsigned tls_swaps_take(struct tls_swaps *k, const struct log *log);
 
 /* ---- cache ---- */
 

@@ -41,7 +41,7 @@ static struct identity make_identity(const char *name, const struct identity *is
     X509_set_version(id.x, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(id.x), serial);
     X509_gmtime_adj(X509_getm_notBefore(id.x), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(id.x), 86400);
+    X509_gmtime_adj(X509_getm_notAfter(id.x), strcmp(name, "expired.test") == 0 ? -60 : 86400);
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *) name, -1, -1, 0);
     X509_set_issuer_name(id.x, issuer ? X509_get_subject_name(issuer->x) : subject);
     X509_set_pubkey(id.x, id.key);
@@ -63,7 +63,7 @@ static void end_identity(struct identity *id)
     EVP_PKEY_free(id->key);
 }
 
-static struct identity ca, one, two, client_id;
+static struct identity ca, one, two, client_id, expired;
 
 /* ---- a pair ---- */
 
@@ -567,17 +567,86 @@ static void test_bad_settings(void)
     }
 }
 
+static void to_file(const char *path, struct text data)
+{
+    FILE *f = fopen(path, "w");
+    ASSERT(f);
+    fwrite(data.p + 5, 1, data.n - 5, f);
+    fclose(f);
+}
+
+static long serial_shown(struct tls_context *sx, struct tls_context *cx)
+{
+    open_pair(0);
+    long serial = shake(sx, cx, NULL) ? ASN1_INTEGER_get(X509_get0_serialNumber(SSL_get0_peer_certificate(tls_raw(client.c)))) : -1;
+    close_pair();
+    return serial;
+}
+
+/* A pair is put into shared memory by one process and taken by others; what is wrong with it changes nothing. */
+static void test_swaps(void)
+{
+    unsigned lines = 0;
+    struct log_target target = { .level = L_ERR, .write = count_line, .arg = &lines };
+    struct log log = { NULL, L_STDERR };
+    log_add_target(&log, &target);
+    struct zone *z = shm_open_zone(T("swaps"), 16 * 4096, 1, NULL);
+    struct tls_swaps *k = tls_swaps_open(z);
+    char path[64], key_path[64];
+    snprintf(path, sizeof(path), "/tmp/weir-unit-%d.pem", (int) getpid());
+    snprintf(key_path, sizeof(key_path), "/tmp/weir-unit-%d.key", (int) getpid());
+    to_file(path, one.pem);
+    to_file(key_path, one.key_pem);
+    struct tls_pair file = { text_c(path), text_c(key_path) };
+    struct tls_settings s = { .server = true, .pairs = &file, .pair_count = 1, .swaps = k };
+    struct tls_context *sx = tls_context_open(&s, &quiet), *cx = client_context((struct tls_settings) { 0 });
+    struct tls_keyring none = { 0 };
+    is_int(serial_shown(sx, cx), 2, "swap: the first certificate");
+    is_int(tls_swaps_take(k, &log), 0, "swap: nothing new");
+
+    pid_t pid = fork();
+    if (pid == 0) _exit(tls_swaps_put(k, file.certificate, &(struct tls_pair) { two.pem, two.key_pem }, &none, &log) ? 0 : 1);
+    int status;
+    waitpid(pid, &status, 0);
+    ok(status == 0, "swap: another process puts another");
+    is_int(serial_shown(sx, cx), 2, "swap: not before it is taken");
+    is_int(tls_swaps_take(k, &log), 1, "swap: taken");
+    is_int(serial_shown(sx, cx), 3, "swap: shown");
+    is_int(tls_swaps_take(k, &log), 0, "swap: taken once");
+
+    struct tls_pair wrong[] = { { one.pem, two.key_pem }, { T("/nowhere/c"), one.key_pem }, { one.pem, T("/nowhere/k") }, { T("data:x"), one.key_pem }, { expired.pem, expired.key_pem } };
+    for (unsigned i = 0; i < countof(wrong); i++) {
+        lines = 0;
+        ok(!tls_swaps_put(k, file.certificate, &wrong[i], &none, &log) && lines == 1, "swap: wrong pair %u: one line", i);
+        is_int(tls_swaps_take(k, &log), 0, "swap: wrong pair %u: nothing to take", i);
+    }
+    is_int(serial_shown(sx, cx), 3, "swap: the good one stayed");
+
+    struct tls_context *later = tls_context_open(&s, &quiet);
+    is_int(tls_swaps_take(k, &log), 0, "swap: a context made later has what its files say");
+    bool all = true;
+    for (unsigned i = 0; i < 200; i++) all &= tls_swaps_put(k, file.certificate, &(struct tls_pair) { one.pem, one.key_pem }, &none, &log);
+    ok(all, "swap: two hundred times in little memory");
+    is_int(tls_swaps_take(k, &log), 2, "swap: both take it");
+    is_int(serial_shown(later, cx), 2, "swap: and show it");
+    tls_context_close(&later);
+    tls_context_close(&sx);
+    tls_context_close(&cx);
+    unlink(path);
+    unlink(key_path);
+}
+
 static void test_encrypted_key(void)
 {
     struct text passwords[] = { TEXT_INIT("wrong"), TEXT_INIT("right") };
     BIO *b = BIO_new(BIO_s_mem());
     PEM_write_bio_PrivateKey(b, one.key, EVP_aes_256_cbc(), (const unsigned char *) "right", 5, NULL, NULL);
     struct tls_pair pair = { one.pem, pem_of(b) };
-    struct tls_settings s = { .server = true, .pairs = &pair, .pair_count = 1, .passwords = passwords, .password_count = 2 };
+    struct tls_settings s = { .server = true, .pairs = &pair, .pair_count = 1, .ring = { .passwords = passwords, .password_count = 2 } };
     struct tls_context *x = tls_context_open(&s, &quiet);
     ok(x != NULL, "an encrypted key, by the second password");
     tls_context_close(&x);
-    s.password_count = 1;
+    s.ring.password_count = 1;
     x = tls_context_open(&s, &quiet);
     ok(x == NULL, "not by the first");
 }
@@ -590,6 +659,7 @@ int main(void)
     one = make_identity("one.test", &ca, 2);
     two = make_identity("two.test", &ca, 3);
     client_id = make_identity("someone", &ca, 4);
+    expired = make_identity("expired.test", &ca, 5);
     test_handshake(TLS_V1_3, "TLSv1.3");
     test_handshake(TLS_V1_2, "TLSv1.2");
     test_client_certificate();
@@ -605,12 +675,14 @@ int main(void)
     test_full_cache();
     test_bad_settings();
     test_encrypted_key();
+    test_swaps();
     is_int(conn_figures.open, 0, "none left open");
     ok(!log_had(L_ALERT), "no [alert]");
     end_identity(&ca);
     end_identity(&one);
     end_identity(&two);
     end_identity(&client_id);
+    end_identity(&expired);
     loop_close();
     pool_close(&pool);
     return done();
