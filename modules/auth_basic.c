@@ -5,6 +5,7 @@
 #include "modules/auth_basic.h"
 #include "modules/module.h"
 #include "event/thread.h"
+#include "http/credentials.h"
 #include "http/steps.h"
 #include "os/metrics.h"
 #include "process/cycle.h"
@@ -66,7 +67,7 @@ struct credentials { struct text user, password; };
 /* RFC 7617 2. */
 static bool read_credentials(struct request *r, struct credentials *out)
 {
-    struct text t = request_value(r, FIELD_AUTHORIZATION);
+    struct text t = credentials_of(r);
     if (!text_starts_nocase(t, T("basic "))) return false;
     t = text_trim(text_from(t, strlen("basic ")));
     struct build b = build_in_pool(r->pool, t.n + 1, 0);
@@ -86,8 +87,8 @@ static struct verdict challenge(struct request *r, struct text realm)
         if ((unsigned char) realm.p[i] >= ' ' && realm.p[i] != 127) build_char(&b, realm.p[i]);
     build_char(&b, '"');
     metrics_add(METRIC_AUTH_FAILED, 1);
-    response_add(r, FIELD_WWW_AUTHENTICATE, T("WWW-Authenticate"), build_done(&b));
-    return v_reply(401);
+    credentials_challenge(r, build_done(&b));
+    return credentials_refused(r);
 }
 
 static struct verdict judge(struct request *r, struct text realm, const struct credentials *c, bool known, bool fits, struct text path)

@@ -4,6 +4,7 @@
  */
 #include "modules/auth_jwt.h"
 #include "modules/module.h"
+#include "http/credentials.h"
 #include "http/steps.h"
 #include "os/metrics.h"
 #include "process/cycle.h"
@@ -115,16 +116,16 @@ static struct verdict refuse(struct request *r, struct text realm, bool has_toke
         if ((unsigned char) realm.p[i] >= ' ' && realm.p[i] != 127) build_char(&b, realm.p[i]);
     build_char(&b, '"');
     if (has_token) build_lit(&b, ",error=\"invalid_token\"");       /* RFC 6750 3.1 */
-    response_add(r, FIELD_WWW_AUTHENTICATE, T("WWW-Authenticate"), build_done(&b));
+    credentials_challenge(r, build_done(&b));
     *request_context(r, &auth_jwt_module) = NULL;
-    return v_reply(401);
+    return credentials_refused(r);
 }
 
 /* RFC 6750 2.1, or where "token=" says. */
 static struct text find_token(struct request *r, const struct auth_jwt_conf *c)
 {
     if (c->realm.token) return template_render(c->realm.token, &r->eval);
-    struct text t = request_value(r, FIELD_AUTHORIZATION);
+    struct text t = credentials_of(r);
     return text_starts_nocase(t, T("bearer ")) ? text_trim(text_from(t, strlen("bearer "))) : T("");
 }
 

@@ -1,6 +1,7 @@
 /* auth_request: asks another uri whether a request may come in: 2xx yes, 401 and 403 no. */
 #include "modules/module.h"
 #include "gateway/exchange.h"
+#include "http/credentials.h"
 #include "http/steps.h"
 #include "http/subrequest.h"
 
@@ -22,7 +23,7 @@ static void copy_challenge(struct request *r, const struct request *sub)
     fields_remove(&r->out.fields, FIELD_WWW_AUTHENTICATE);
     for (unsigned i = 0; i < from->n; i++) {
         const struct field *f = &from->v[i];
-        if (f->id == FIELD_WWW_AUTHENTICATE) response_add(r, f->id, T("WWW-Authenticate"), pool_text(r->pool, f->value));
+        if (f->id == FIELD_WWW_AUTHENTICATE) credentials_challenge(r, pool_text(r->pool, f->value));
     }
 }
 
@@ -41,7 +42,8 @@ static void done(struct request *sub, void *arg)
 
 static struct verdict decide(struct request *r, const struct auth *a)
 {
-    if (a->status == 401 || a->status == 403) return v_reply(a->status);
+    if (a->status == 401) return credentials_refused(r);
+    if (a->status == 403) return v_reply(403);
     if (a->status >= 200 && a->status < 300) return v_goto(&step_post_access);
     request_log(r, L_ERR, 0, "auth request unexpected status: %d", a->status);
     return v_reply(500);

@@ -1,5 +1,6 @@
 /* http_vars: the variables of http itself. */
 #include "modules/module.h"
+#include "http/credentials.h"
 #include "http/reqbody.h"
 #include "http/vhost.h"
 #include "weir_config.h"
@@ -249,7 +250,7 @@ GETTER(get_remote_user)
 {
     const struct request *r = request_of(e);
     *out = r->user;
-    return r->user.n || basic_user(e->pool, request_value(r, FIELD_AUTHORIZATION), out);
+    return r->user.n || basic_user(e->pool, credentials_of(r), out);
 }
 
 GETTER(get_request_id)

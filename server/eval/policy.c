@@ -407,19 +407,3 @@ bool policy_guard_allows(const struct policy *p, const struct policy_answer *ans
     if (g ? !g->allow : scope != SCOPE_GLOBAL) return false;
     return scope != SCOPE_EMBEDDED || policy_guard_allows(p, answer, &inner, why_out);
 }
-
-/* ---- for PAC files ---- */
-
-bool policy_sketch(const struct policy *p, size_t n, struct policy_sketch *out)
-{
-    if (n >= p->rules.n) return false;
-    const struct policy_rule *rule = p->rules.v[n];
-    *out = (struct policy_sketch) { .allow = rule->allow, .plain = rule->count <= 1 };
-    if (rule->count == 1) {
-        const struct condition_here *c = &rule->conditions[0];
-        out->plain = c->kind == HOST && !c->negative;
-        out->hosts = c->words.v;
-        out->host_count = c->words.n;
-    }
-    return true;
-}

@@ -60,8 +60,4 @@ bool policy_guard_allows(const struct policy *p, const struct policy_answer *ans
 /* Is a port allowed? */
 bool policy_port_allowed(const struct policy *p, uint16_t port);
 
-/* For each rule, in order: what it says, for a PAC file. False: there is no such rule. */
-struct policy_sketch { bool allow; bool plain; const struct text *hosts; size_t host_count; };   /* plain: nothing but hosts are asked about */
-bool policy_sketch(const struct policy *p, size_t n, struct policy_sketch *out);
-
 #endif

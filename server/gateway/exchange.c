@@ -166,6 +166,10 @@ void exchange_begin(struct exchange *x, struct conn *c)
     if (x->secure) c->about = *x->r->about;       /* TLS has lines of its own */
     x->last->connect_ms = since(x->last);
     exchange_move(x, EXCHANGE_WAITING);
+    if (unlikely(x->proto->opened != NULL)) {
+        x->proto->opened(x);
+        return;
+    }
     x->asked = true;
     if (unlikely(x->place.of != NULL)) breaker_asked(x);
     if (!send_start(x)) {
@@ -206,13 +210,14 @@ static struct idle_key key_of(const struct exchange *x)
 /* What is not to be sent twice goes over a connection that is seen to be open just now: one call more. */
 static struct conn *take_idle(struct exchange *x)
 {
+    struct group *g = x->keep_in ? x->keep_in : x->pick.group;
     if (x->fresh || !x->keep) return NULL;
     struct idle_key key = key_of(x);
-    struct conn *c = idle_take(x->pick.group, &key, &x->served);
+    struct conn *c = idle_take(g, &key, &x->served);
     bool careful = !method_row(x->r->method)->idempotent || x->send.streaming;
     while (c && careful && !conn_is_quiet(c)) {
         conn_close(&c);
-        c = idle_take(x->pick.group, &key, &x->served);
+        c = idle_take(g, &key, &x->served);
     }
     return c;
 }
@@ -316,7 +321,7 @@ void exchange_done(struct exchange *x)
         struct idle_key key = key_of(x);
         timer_stop(&x->conn->timer);
         x->conn->about = (struct log_about) { .number = x->conn->about.number };
-        idle_put(x->pick.group, &key, x->served + 1, &x->conn);
+        idle_put(x->keep_in ? x->keep_in : x->pick.group, &key, x->served + 1, &x->conn);
     }
     exchange_release(x);
 }

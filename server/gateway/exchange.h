@@ -73,6 +73,8 @@ enum gateway_parse {
 struct exchange;
 struct gateway_protocol {
     const char *name;
+    /* The connection is made, nothing was sent: the protocol takes over (a tunnel). NULL: the request is sent. */
+    void (*opened)(struct exchange *x);
     /* Writes what goes before the body (x->send.head), once a request: later tries send it again. False: 500, logged. */
     bool (*make_request)(struct exchange *x);
     /* A try begins: the readers are at their start. */
@@ -114,6 +116,9 @@ struct exchange {
     struct conn                   *conn;
     uint64_t                       conn_sent, conn_received;   /* conn's counts when this try began */
     uint32_t                       served;   /* requests that conn had before this one */
+    struct group                  *keep_in;  /* whose idle connections serve; NULL: those of the group asked */
+    bool                           half_close;   /* of a tunnel: the end of one direction is not that of the other */
+    uint64_t                       tunnel_ms, tunnel_bytes;   /* the most that a tunnel may last, and carry; 0: no limit */
     bool                           keep;     /* the request says that the connection may stay open */
     bool                           reused;   /* conn was idle before: a failure may be a stale one */
     bool                           fresh;    /* no idle connection is taken any more */

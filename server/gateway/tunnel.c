@@ -5,6 +5,7 @@ static void done(struct relay *relay, enum relay_end how)
 {
     struct exchange *x = relay->arg;
     struct request *r = x->r;
+    if (how == RELAY_LIMIT) log_at(r->log, L_INFO, r->about, 0, "the tunnel has come to its limit");
     if (how == RELAY_TIMEOUT) log_at(r->log, L_INFO, r->about, 0, "upgraded connection timed out");
     if (how == RELAY_ERROR && relay->fault == x->conn) log_at(r->log, L_ERR, r->about, relay->fault->error, "upstream connection failed");
     x->last->length = (int64_t) relay->back.bytes;
@@ -32,4 +33,6 @@ void tunnel_start(struct exchange *x, struct text early)
     if (early.n) chain_add_chunk(&back, x->head, early.p, early.n);
     x->relay = pool_new(r->pool, struct relay);
     relay_start(x->relay, client, x->conn, &up, &back, x->conf->read_timeout.ms, done, x);
+    x->relay->half_close = x->half_close;
+    relay_limit(x->relay, x->tunnel_ms, x->tunnel_bytes);
 }

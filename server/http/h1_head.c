@@ -121,6 +121,18 @@ static bool set_host(struct request *r, struct text value, const char *where, en
     return true;
 }
 
+/* CONNECT: RFC 9110 9.3.6: host and port, both. What is wrong is told when the head is complete: there is no host then. */
+static enum h1_took take_authority(struct request *r, struct text target)
+{
+    struct uri_host host;
+    r->form = REQUEST_AUTHORITY;
+    r->uri = T("/");
+    if (uri_host(target, r->pool, &host) != FAULT_NONE || !host.port) return H1_TOOK_MORE;
+    r->host = host.name;
+    r->host_port = host.port;
+    return H1_TOOK_MORE;
+}
+
 static enum h1_took take_line(struct h1 *h)
 {
     struct request *r = h->r;
@@ -136,7 +148,7 @@ static enum h1_took take_line(struct h1 *h)
     h->reading->has_line = true;
     h->conn->about.doing = "reading client request headers";
     if (line->form == H1_ASTERISK) return refuse_fault(h, FAULT_TARGET);
-    if (line->form == H1_AUTHORITY) return H1_TOOK_MORE;       /* CONNECT: refused when the head is complete */
+    if (line->form == H1_AUTHORITY) return take_authority(r, line->authority);
     f = uri_parse(line->path, http_core(r)->merge_slashes.on, r->pool, &u);
     if (f != FAULT_NONE) return refuse_fault(h, f);
     r->uri = u.path;
@@ -146,7 +158,10 @@ static enum h1_took take_line(struct h1 *h)
     r->complex_uri = u.complex;
     r->quoted_uri = u.quoted;
     r->plus_in_uri = u.plus;
-    if (line->form == H1_ABSOLUTE && !set_host(r, line->authority, "in request line", &f)) return refuse(h, 400);
+    if (likely(line->form != H1_ABSOLUTE)) return H1_TOOK_MORE;
+    r->form = REQUEST_ABSOLUTE;
+    r->asked_scheme = line->scheme;
+    if (!set_host(r, line->authority, "in request line", &f)) return refuse(h, 400);
     return H1_TOOK_MORE;
 }
 
@@ -157,7 +172,7 @@ static bool comes_once(enum field_id id)
 {
     switch (id) {
     case FIELD_IF_MODIFIED_SINCE: case FIELD_IF_UNMODIFIED_SINCE: case FIELD_IF_MATCH: case FIELD_IF_NONE_MATCH: case FIELD_IF_RANGE:
-    case FIELD_CONTENT_RANGE: case FIELD_AUTHORIZATION: case FIELD_EXPECT: return true;
+    case FIELD_CONTENT_RANGE: case FIELD_AUTHORIZATION: case FIELD_PROXY_AUTHORIZATION: case FIELD_EXPECT: return true;
     default: return false;
     }
 }
@@ -209,13 +224,24 @@ static bool wants_keepalive(const struct request *r)
     return keep;
 }
 
+/* For a proxy: RFC 9112 3.2: a Host that is no host is wrong even where the target counts; RFC 9110 9.3.6, 9.3.8: no content. */
+static bool is_forwardable(struct request *r, struct text host, const struct framing *g)
+{
+    struct uri_host ignored;
+    bool bare = r->method == METHOD_CONNECT || r->method == METHOD_TRACE;
+    const char *why = !r->host.n ? "CONNECT without host and port" : r->in_at[FIELD_HOST] && uri_host(host, r->pool, &ignored) != FAULT_NONE ? "invalid host in header"
+                    : bare && g->kind != FRAMING_NONE && g->length != 0 ? "a method with a body that it cannot have" : NULL;
+    if (why) request_log(r, L_INFO, 0, "client sent %s", why);
+    return !why;
+}
+
 static enum h1_took take_head(struct h1 *h)
 {
     struct request *r = h->r;
     const struct h1_request_line *line = &h->reading->line;
     enum fault f;
     struct text host = request_value(r, FIELD_HOST);
-    if (r->in_at[FIELD_HOST] && line->form != H1_ABSOLUTE && !set_host(r, host, "header", &f)) return refuse(h, 400);
+    if (r->in_at[FIELD_HOST] && likely(line->form == H1_ORIGIN) && !set_host(r, host, "header", &f)) return refuse(h, 400);
     if (!r->in_at[FIELD_HOST] && r->version > 1000) {
         request_log(r, L_INFO, 0, "client sent HTTP/1.1 request without \"Host\" header");
         return refuse(h, 400);
@@ -225,12 +251,13 @@ static enum h1_took take_head(struct h1 *h)
     if (v != r->vhost) request_set_vhost(r, v);
     int refused = h->at->tls ? h1_tls_check(h, v) : 0;
     if (unlikely(refused)) return refuse(h, refused);
-    if (r->method == METHOD_CONNECT || r->method == METHOD_TRACE) {
+    if (unlikely(r->method == METHOD_CONNECT || r->method == METHOD_TRACE) && !(v->forwards && r->form != REQUEST_ORIGIN)) {
         request_log(r, L_INFO, 0, "client sent %.*s method", TEXT_ARG(r->method_name));
         return refuse(h, 405);
     }
     struct framing g = framing_request(r->version, r->in.v, r->in.n);
     if (g.kind == FRAMING_BAD) return refuse_fault(h, g.fault);
+    if (unlikely(r->form != REQUEST_ORIGIN) && v->forwards && !is_forwardable(r, host, &g)) return refuse(h, 400);
     r->in_length = g.length;
     r->in_chunked = g.kind == FRAMING_CHUNKED;
     r->keepalive = !g.close && wants_keepalive(r);

@@ -19,6 +19,9 @@ static bool may_keep(const struct h1 *h, const struct request *r)
     return !(core->keepalive_disable & (KEEPALIVE_MSIE6 | KEEPALIVE_SAFARI)) || !page_browser_breaks_keepalive(r);
 }
 
+/* RFC 9110 9.3.6: no framing and no content: bytes both ways follow the head. */
+static bool opens_tunnel(const struct request *r) { return r->method == METHOD_CONNECT && r->out.status / 100 == 2; }
+
 /* RFC 9112 6.3: how the body's end will be told. */
 static void choose_framing(struct h1 *h, struct request *r)
 {
@@ -26,6 +29,10 @@ static void choose_framing(struct h1 *h, struct request *r)
     h->keep = may_keep(h, r);
     h->chunked = h->by_length = false;
     if (o->no_body || o->status == 101) return;
+    if (unlikely(opens_tunnel(r))) {
+        h->keep = false;
+        return;
+    }
     bool may_chunk = r->version >= 1001 && http_core(r)->chunked_transfer_encoding.on;
     if (may_chunk && (o->length < 0 || o->expect_trailers || o->trailers.n)) {       /* RFC 9112 7.1.2: trailers need chunks */
         h->chunked = true;
@@ -70,6 +77,7 @@ static void put_type(struct build *b, const struct response *o)
 static void put_connection(struct build *b, const struct h1 *h, const struct request *r)
 {
     const struct http_core_conf *core = http_core(r);
+    if (unlikely(opens_tunnel(r))) return;
     if (r->out.status == 101) {
         build_lit(b, "Connection: upgrade\r\n");
         return;

@@ -100,6 +100,9 @@ struct exchange_ops {
                                                                 stays, what the client does not take of its response is dropped. False: close it (499) */
 };
 
+/* How the target was written: RFC 9112 3.2. */
+enum request_form { REQUEST_ORIGIN, REQUEST_ABSOLUTE, REQUEST_AUTHORITY };
+
 struct request {
     unsigned               magic;
     bool                   internal,       /* by redirect or subrequest: "internal" locations are open */
@@ -113,7 +116,9 @@ struct request {
                            add_uri_to_alias,
                            closing, resumed, granted,
                            head_only,      /* a subrequest of which only the head counts */
-                           error_page_done, expect_tested;
+                           error_page_done, expect_tested,
+                           forward;        /* it is asked of us as of a proxy: refusals of credentials are 407 (credentials.h) */
+    uint8_t                form;           /* enum request_form */
     uint8_t                uri_changes;    /* left, of 10 */
     uint8_t                subrequests;    /* depth left */
     uint8_t                limit_req_status, limit_conn_status;   /* what those modules decided, once a request; of the main one */
@@ -144,6 +149,7 @@ struct request {
     struct text            method_name;
     unsigned               version;        /* 9, 1000, 1001, 2000 */
     struct text            target;         /* $request_uri: as it came */
+    struct text            asked_scheme;   /* of a target in absolute form, as it came; else empty */
     struct text            uri;            /* decoded and normalised */
     struct text            args;           /* has_args: there was a "?" */
     struct text            exten;

@@ -62,9 +62,13 @@ static struct verdict post_rewrite(struct request *r)
     return v_goto(&step_find_location);
 }
 
-struct held_back { struct timer timer; struct request *r; };
+struct held_back { struct timer timer; struct request *r; int status; };
 
-static void fire_refusal(struct timer *t) { request_go(container_of(t, struct held_back, timer)->r, v_reply(401)); }
+static void fire_refusal(struct timer *t)
+{
+    struct held_back *h = container_of(t, struct held_back, timer);
+    request_go(h->r, v_reply(h->status));
+}
 
 static void stop_refusal(struct request *r, void *arg)
 {
@@ -76,10 +80,10 @@ static void stop_refusal(struct request *r, void *arg)
 static struct verdict refuse(struct request *r, int status)
 {
     uint64_t ms = http_core(r)->auth_delay.ms;
-    if (status != 401 || !ms) return v_reply(status);
+    if ((status != 401 && status != 407) || !ms) return v_reply(status);
     request_log(r, L_INFO, 0, "delaying unauthorized request");
     struct held_back *h = pool_new(r->pool, struct held_back);
-    *h = (struct held_back) { .timer.fire = fire_refusal, .r = r };
+    *h = (struct held_back) { .timer.fire = fire_refusal, .r = r, .status = status };
     request_at_close(r, stop_refusal, h);
     timer_set(&h->timer, ms);
     return v_wait();
@@ -98,11 +102,12 @@ static struct verdict access_hooks(struct request *r)
             if (!any) continue;
             r->access_status = 0;
             fields_remove(&r->out.fields, FIELD_WWW_AUTHENTICATE);
+            fields_remove(&r->out.fields, FIELD_PROXY_AUTHENTICATE);
             return v_next();
         }
         if (!any && v.what == V_REPLY) return refuse(r, v.status);
-        if (!any || v.what != V_REPLY || (v.status != 401 && v.status != 403)) return v;
-        if (r->access_status != 401) r->access_status = v.status;
+        if (!any || v.what != V_REPLY || (v.status != 401 && v.status != 403 && v.status != 407)) return v;
+        if (r->access_status != 401 && r->access_status != 407) r->access_status = v.status;
     }
     return v_next();
 }

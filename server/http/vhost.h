@@ -18,6 +18,7 @@ struct vhost {
     unsigned           magic;
     bool               listens;          /* a listen directive was seen */
     bool               has_regex_name;
+    bool               forwards;         /* takes CONNECT, and TRACE for others: some location of it is a forward proxy */
     struct http       *http;
     struct conf_block *block;
     struct locations  *locations;

@@ -24,6 +24,8 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(LIMIT_CONN_PASSED,    "limit_conn_passed",    COUNTER, "Requests that limit_conn let through.") \
     X(LIMIT_CONN_REJECTED,  "limit_conn_rejected",  COUNTER, "Requests that limit_conn refused.") \
     X(ACCESS_DENIED,        "access_denied",        COUNTER, "Requests that a deny rule refused.") \
+    X(FORWARD_ALLOWED,      "forward_proxy_allowed", COUNTER, "Forward requests and tunnels that a rule let through.") \
+    X(FORWARD_DENIED,       "forward_proxy_denied",  COUNTER, "Forward requests and tunnels that were refused.") \
     X(AUTH_PASSED,          "auth_passed",          COUNTER, "Requests whose user or token was good.") \
     X(AUTH_FAILED,          "auth_failed",          COUNTER, "Requests without a good user or token.")
 

@@ -9,6 +9,8 @@ void relay_end(struct relay *r)
     r->over = true;
     chain_clear(&r->out.held);
     chain_clear(&r->back.held);
+    splice_close(&r->out.splice);
+    splice_close(&r->back.splice);
     chunk_drop(&r->out.chunk);
     chunk_drop(&r->back.chunk);
 }
@@ -26,7 +28,7 @@ static void ready(struct conn *c, unsigned what)
     struct relay *r = c->owner;
     NEED(r, RELAY_MAGIC);
     if (r->over) return;
-    if (what & CONN_TIMEOUT) finish(r, RELAY_TIMEOUT, NULL);
+    if (what & CONN_TIMEOUT) finish(r, r->until_ms && clock_now.ms >= r->until_ms ? RELAY_LIMIT : RELAY_TIMEOUT, NULL);
     else run(r);
 }
 
@@ -50,29 +52,79 @@ static bool take_in(struct relay_way *w, bool *moved_out)
     if (done.how != IO_OK || !done.n) return true;
     *moved_out = true;
     chain_add_chunk(&w->held, w->chunk, w->chunk->data, done.n);
+    w->bulk = done.n == CHUNK_LARGE;
     if (done.n == w->chunk->size && w->size < CHUNK_LARGE) w->size = CHUNK_LARGE;
     else if (done.n < CHUNK_USUAL) w->size = CHUNK_USUAL;
     return true;
 }
 
+enum { TURNS = 16, SPLICE_MOST = 256 << 10 };
+
+/* Bytes that come in large pieces go from socket to socket. The conn at fault, or NULL. */
+static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
+{
+    for (int turns = 0; w->splice.held || (w->from->readable && !w->eof); turns++) {
+        if (turns == TURNS) {       /* others wait as well */
+            conn_wake(w->from, CONN_READ);
+            return NULL;
+        }
+        struct io_done done = w->splice.held ? (struct io_done) { IO_OK, 0 } : splice_in(&w->splice, w->from, SPLICE_MOST);
+        if (done.how == IO_ERROR) return w->from;
+        if (done.how == IO_EOF) w->eof = true;
+        if (done.how != IO_OK) break;
+        *moved_out |= done.n > 0;
+        done = splice_out(&w->splice, w->to);
+        w->bytes += done.n;
+        if (done.how == IO_ERROR) return w->to;
+        if (done.how == IO_AGAIN) return NULL;
+    }
+    w->bulk = false;                /* whether it goes on so the next read shows */
+    splice_close(&w->splice);
+    return NULL;
+}
+
+static bool may_splice(struct relay_way *w)
+{
+    if (splice_is_open(&w->splice)) return true;
+    return w->bulk && chain_empty(&w->held) && w->from->ops == &conn_plain && w->to->ops == &conn_plain && splice_open(&w->splice);
+}
+
 /* Moves one direction as far as it goes; the conn at fault, or NULL. */
 static struct conn *move_way(struct relay_way *w, bool half_close, bool *moved_out)
 {
+    struct conn *fault;
     if (!pass_on(w)) return w->to;
-    for (int turns = 0; chain_empty(&w->held) && !w->eof && w->from->readable; turns++) {
-        if (turns == 16) {       /* others wait as well */
+    if (may_splice(w) && (fault = move_by_splice(w, moved_out)) != NULL) return fault;
+    for (int turns = 0; chain_empty(&w->held) && !splice_is_open(&w->splice) && !w->eof && w->from->readable; turns++) {
+        if (turns == TURNS || may_splice(w)) {       /* others wait as well */
             conn_wake(w->from, CONN_READ);
             break;
         }
         if (!take_in(w, moved_out)) return w->from;
         if (!pass_on(w)) return w->to;
     }
-    if (w->eof && chain_empty(&w->held) && !w->shut) {
+    if (w->eof && chain_empty(&w->held) && !w->splice.held && !w->shut) {
         w->shut = true;
         if (half_close) conn_shutdown(w->to);
     }
     if (chain_empty(&w->held)) chunk_drop(&w->chunk);
     return NULL;
+}
+
+static void set_timer(struct relay *r)
+{
+    uint64_t ms = r->timeout_ms;
+    if (r->back.shut && !r->out.shut) ms = min_of(ms, (uint64_t) RELAY_HALF_MS);
+    if (r->until_ms) ms = min_of(ms, r->until_ms > clock_now.ms ? r->until_ms - clock_now.ms : 1);
+    timer_set(&r->out.from->timer, ms);
+}
+
+void relay_limit(struct relay *r, uint64_t ms, uint64_t bytes)
+{
+    NEED(r, RELAY_MAGIC);
+    r->until_ms = ms ? clock_now.ms + ms : 0;
+    r->most = bytes;
+    set_timer(r);
 }
 
 static void run(struct relay *r)
@@ -83,7 +135,8 @@ static void run(struct relay *r)
     if (!fault) fault = move_way(&r->back, r->half_close, &moved);
     if (fault) finish(r, RELAY_ERROR, fault);
     else if (r->half_close ? r->out.shut && r->back.shut : r->out.shut || r->back.shut) finish(r, RELAY_CLOSED, NULL);
-    else if (moved || before != r->out.bytes + r->back.bytes) timer_set(&r->out.from->timer, r->timeout_ms);
+    else if (r->most && r->out.bytes + r->back.bytes >= r->most) finish(r, RELAY_LIMIT, NULL);
+    else if (moved || r->back.shut || before != r->out.bytes + r->back.bytes) set_timer(r);
 }
 
 static void own(struct conn *c, struct relay *r)

@@ -1,0 +1,76 @@
+/*
+ * forward_proxy: what the files of the forward proxy share.
+ *   forward_proxy.c         rows, the way of a request: policy, names, addresses, and who answers; variables; the page of a refusal
+ *   forward_proxy_head.c    the request as the origin sees it, Via, anonymity; the origin's answer
+ *   forward_proxy_tunnel.c  tunnel_… and CONNECT                forward_proxy_pac.c   PAC files
+ *
+ * A request is forward when its target is in absolute form or CONNECT's, and forward_proxy is on where it arrives: r->forward. SOCKS and
+ * transparent connections are requests of METHOD_CONNECT (form REQUEST_AUTHORITY, host and host_port set) by a protocol of their own, whose
+ * head() tells its client the outcome by r->out.status, and whose tunnel() gives its connection: they go through the same steps.
+ */
+#ifndef MODULES_FORWARD_PROXY_H
+#define MODULES_FORWARD_PROXY_H
+
+#include "eval/policy.h"
+#include "event/resolve.h"
+#include "gateway/answer.h"
+#include "modules/module.h"
+
+enum { FORWARDED_OFF, FORWARDED_APPEND, FORWARDED_RFC7239, FORWARDED_PASS };
+enum { ANONYMIZE_OFF, ANONYMIZE_STANDARD, ANONYMIZE_STRICT };
+enum { FORWARD_ADDRESSES = 8 };       /* of a name: the most that are tried */
+
+struct forward_conf {
+    struct policy       policy;
+    struct gateway_conf g;                 /* of plain requests */
+    flag                on;
+    int                 forwarded, anonymize;
+    struct text         via;               /* "off", "on", or a name */
+    struct template    *user, *page;
+    span                tunnel_time;
+    bytes               tunnel_bytes;
+};
+
+/* One request's. */
+struct forward {
+    struct answer             answer;      /* first: answer.h */
+    const struct forward_conf *conf;       /* NULL: tunnel_pass alone, nobody's policy */
+    struct policy_ask         ask;
+    struct policy_answer      decided;
+    struct request           *r;
+    struct lookup             lookup;
+    bool                      looking, found;
+    int                       status;      /* of a failure; 0: none */
+    struct addr               addrs[FORWARD_ADDRESSES];
+    uint32_t                  count;
+    const char               *refused_scope;
+    int64_t                   length_up;
+    struct group             *group;
+};
+
+static inline struct forward *forward_of(const struct exchange *x) { return x->data; }
+
+/* The context of r, made when there is none. */
+struct forward *forward_proxy_context(struct request *r);
+/* Finds the addresses of host, those that the policy lets through; v_next: f->group is set. */
+struct verdict forward_proxy_find(struct request *r, struct forward *f, struct text host, uint16_t port);
+/* "weir-1a2b3c4d", the name of this proxy in Via where none is given. */
+struct text forward_proxy_name(const struct forward_conf *c);
+
+/* gateway_protocol of plain requests. */
+extern const struct gateway_protocol forward_proxy_protocol;
+/* Is there our name in Via? RFC 9110 7.6.3. */
+bool forward_proxy_loops(const struct request *r, const struct forward_conf *c);
+/* The answer to TRACE or OPTIONS that has come to its end here: RFC 9110 7.6.2. */
+struct verdict forward_proxy_echo(struct request *r);
+
+/* CONNECT: a tunnel to f->group. */
+struct verdict forward_proxy_tunnel(struct request *r, struct forward *f);
+/* For requests that are not forward: 405 for CONNECT where there is no tunnel_pass, and for TRACE. */
+struct verdict forward_proxy_tunnel_mark(struct request *r);
+/* Server blocks that b concerns take CONNECT. */
+void forward_proxy_open_servers(struct conf_block *b);
+
+extern struct module forward_proxy_module, forward_proxy_tunnel_module;
+
+#endif
