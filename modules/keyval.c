@@ -3,11 +3,11 @@
  * its state file, which is read again when it changes. The manager writes what was set to that file, and reads it.
  */
 #include "modules/module.h"
+#include "http/api.h"
 #include "os/file.h"
 #include "os/shm_table.h"
 #include "process/cycle.h"
 #include <errno.h>
-#include <jansson.h>
 #include <sys/stat.h>
 
 enum keyval_type { TYPE_STRING, TYPE_IP, TYPE_PREFIX };
@@ -429,5 +429,135 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
+/* ---- in the API ---- */
+
+static json_t *value_json(const struct fact *f) { return api_text(text_of(f->text + f->key_n, f->value_n)); }
+
+static json_t *zone_json(struct keyval_zone *z)
+{
+    json_t *j = json_object();
+    struct entry *e;
+    shm_table_enter(z->table);
+    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at))
+        if (is_live(e)) json_object_setn_new(j, fact_of(e)->text, fact_of(e)->key_n, value_json(fact_of(e)));
+    shm_table_leave(z->table);
+    return j;
+}
+
+static json_t *zones_json(const struct keyval_conf *top)
+{
+    json_t *j = json_object();
+    struct text name;
+    void *v;
+    for (size_t at = 0; top->zones && table_next(top->zones, &at, &name, &v);) json_object_setn_new(j, name.p, name.n, zone_json(v));
+    return j;
+}
+
+/* The live entry of this very key. In the lock. */
+static struct entry *find_own(const struct keyval_zone *z, struct text key)
+{
+    struct siphash d;
+    unsigned length;
+    return own_digest(z, key, &d, &length) ? find_one(z, d) : NULL;
+}
+
+static int show_zone(struct api_call *c, struct keyval_zone *z)
+{
+    struct text key;
+    if (!api_argument(c, T("key"), &key)) {
+        c->answer = zone_json(z);
+        return 200;
+    }
+    shm_table_enter(z->table);
+    const struct entry *e = find_own(z, key);
+    if (e) json_object_setn_new(c->answer = json_object(), key.p, key.n, value_json(fact_of(e)));
+    shm_table_leave(z->table);
+    return e ? 200 : api_refuse(c, 404, "KeyvalKeyNotFound", "keyval key not found");
+}
+
+static int end_all(struct keyval_zone *z)
+{
+    struct entry *e;
+    shm_table_enter(z->table);
+    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at)) drop(z, e);
+    shm_table_leave(z->table);
+    atomic_fetch_add(&z->root->changes, 1);
+    return 204;
+}
+
+/* What a POST or PATCH says: { "key": "value" }, { "key": { "value": "...", "expire": ms } }, { "key": null } */
+struct wish { struct text key; const json_t *value; bool ends, has_expire; uint64_t expire_ms; };
+
+static int bad_wish(struct api_call *c, const char *why) { return api_refuse(c, 400, "KeyvalFormatError", "%s", why); }
+
+/* 0: it is understood; else the answer's status. */
+static int read_wish(struct api_call *c, const struct keyval_zone *z, struct wish *out)
+{
+    const char *key = NULL;
+    json_t *said = NULL, *expire = NULL;
+    struct siphash d;
+    unsigned length;
+    if (json_object_size(c->body) == 0) return bad_wish(c, "key required");
+    if (json_object_size(c->body) > 1) return bad_wish(c, "only one key can be added");
+    json_object_foreach(c->body, key, said) { *out = (struct wish) { .key = text_c(key), .value = said, .ends = json_is_null(said) }; }
+    if (json_is_object(said)) {
+        out->value = json_object_get(said, "value");
+        expire = json_object_get(said, "expire");
+    }
+    out->has_expire = expire != NULL;
+    if (expire && !z->timeout_ms) return bad_wish(c, "keyval timeout is not enabled");
+    if (expire && (!json_is_integer(expire) || json_integer_value(expire) <= 0)) return bad_wish(c, "invalid expire");
+    if (expire) out->expire_ms = clock_now.wall_ms + (uint64_t) json_integer_value(expire);
+    if (!own_digest(z, out->key, &d, &length)) return bad_wish(c, "invalid key");
+    if (!out->ends && !(out->value ? json_is_string(out->value) : out->has_expire)) return bad_wish(c, "invalid value");
+    return 0;
+}
+
+/* In the lock. True: it is done. */
+static bool fulfil(struct keyval_zone *z, const struct wish *w, struct entry *old, struct pool *pool)
+{
+    if (w->ends) {
+        if (old) drop(z, old);
+        return true;
+    }
+    struct text value = w->value ? text_of(json_string_value(w->value), json_string_length(w->value)) : pool_text(pool, text_of(fact_of(old)->text + fact_of(old)->key_n, fact_of(old)->value_n));
+    return put(z, w->key, value, w->has_expire ? w->expire_ms : old ? fact_of(old)->expires_ms : expiry(z));
+}
+
+static int change_zone(struct api_call *c, struct keyval_zone *z)
+{
+    struct wish w = { .key = { NULL, 0 } };
+    bool adds = c->method == METHOD_POST, fits = true;
+    int status = read_wish(c, z, &w);
+    if (status) return status;
+    if (adds && (w.ends || !w.value)) return bad_wish(c, "invalid value");
+    shm_table_enter(z->table);
+    struct entry *old = find_own(z, w.key);
+    bool meant = adds == !old;
+    if (meant) fits = fulfil(z, &w, old, c->r->pool);
+    shm_table_leave(z->table);
+    if (!meant) return adds ? api_refuse(c, 409, "KeyvalKeyExists", "key \"%.*s\" already exists", TEXT_ARG(w.key)) : api_refuse(c, 404, "KeyvalKeyNotFound", "keyval key not found");
+    if (!fits) return api_refuse(c, 507, "KeyvalFull", "keyval zone is full");
+    atomic_fetch_add(&z->root->changes, 1);
+    return adds ? 201 : 204;
+}
+
+static int serve(struct api_call *c)
+{
+    const struct keyval_conf *top = conf_values(cycle_current->conf->top, &keyval_module);
+    if (!c->depth && c->method != METHOD_GET) return api_refuse(c, 405, "MethodDisabled", "method disabled");
+    if (!c->depth) {
+        c->answer = zones_json(top);
+        return 200;
+    }
+    struct keyval_zone *z = top->zones && c->depth == 1 ? table_get(top->zones, c->rest[0]) : NULL;
+    if (!z) return c->depth == 1 ? api_refuse(c, 404, "KeyvalNotFound", "keyval not found") : api_refuse(c, 404, "PathNotFound", "path not found");
+    if (c->method == METHOD_GET) return show_zone(c, z);
+    return c->method == METHOD_DELETE ? end_all(z) : change_zone(c, z);
+}
+
+static const struct api_part api[] = { { "http", "keyvals", 1, 1u << METHOD_POST | 1u << METHOD_PATCH | 1u << METHOD_DELETE, false, serve }, { 0 } };
+static const struct module api_module = { .name = "keyval_api", .part = api, .part_kind = &api_part_kind };
+
 static const struct process_part process = { .open = open_zones, .second = look_at_files };
-struct module keyval_module = { .name = "keyval", .conf_size = sizeof(struct keyval_conf), .rows = rows, .finish = finish, .part = &process, .part_kind = &process_part_kind };
+struct module keyval_module = { .name = "keyval", .conf_size = sizeof(struct keyval_conf), .rows = rows, .finish = finish, .part = &process, .part_kind = &process_part_kind, .extra = &api_module };

@@ -1,0 +1,64 @@
+#include "http/api.h"
+#include "wire/uri.h"
+
+const int api_part_kind;
+
+void api_parts_each(void (*fn)(const struct api_part *p, void *arg), void *arg)
+{
+    for (struct module **m = module_list; *m; m++) {
+        for (const struct module *part = *m; part; part = part->extra) {
+            if (part->part_kind != &api_part_kind) continue;
+            for (const struct api_part *p = part->part; p->name; p++) fn(p, arg);
+        }
+    }
+}
+
+struct wanted { struct text section, name; unsigned version; const struct api_part *found; };
+
+static void look(const struct api_part *p, void *arg)
+{
+    struct wanted *w = arg;
+    if (p->since <= w->version && text_eq(text_c(p->name), w->name) && text_eq(text_c(p->section), w->section)) w->found = p;
+}
+
+const struct api_part *api_part_find(struct text section, struct text name, unsigned version)
+{
+    struct wanted w = { section, name, version, NULL };
+    api_parts_each(look, &w);
+    return w.found;
+}
+
+int api_refuse(struct api_call *c, int status, const char *code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(c->words, sizeof c->words, fmt, args);
+    va_end(args);
+    c->code = code;
+    return status;
+}
+
+bool api_argument(const struct api_call *c, struct text name, struct text *out)
+{
+    struct text rest = c->r->args, part;
+    while (text_split(&rest, '&', &part)) {
+        ssize_t sign = text_find_char(part, '=');
+        if (sign < 0 || !text_eq(text_upto(part, (size_t) sign), name)) continue;
+        struct build b = build_in_pool(c->r->pool, part.n, 0);
+        uri_unescape(&b, text_from(part, (size_t) sign + 1));
+        *out = build_done(&b);
+        return true;
+    }
+    return false;
+}
+
+/* What is no UTF-8 is no JSON: such bytes are shown escaped. */
+json_t *api_text(struct text t)
+{
+    json_t *j = json_stringn(t.p ? t.p : "", t.n);
+    char room[4096];
+    if (j) return j;
+    struct build b = build_in_room(room, sizeof room);
+    build_escaped(&b, t);
+    return json_stringn(b.p, b.n);
+}
