@@ -34,10 +34,9 @@ static void explain_failure(struct conn *c, struct tls *t, int err)
 static void tell_plain(struct conn *c, struct tls *t)
 {
     tls_done *done = t->done;
-    struct chunk *said = t->unsent;
-    struct text bytes = text_of(said->data, t->unsent_n);
-    ERR_clear_error();
-    t->unsent = NULL;
+    struct chunk *said = t->given;
+    struct text bytes = text_of(said->data, t->given_n);
+    t->given = NULL;
     t->broken = true;
     give_back(c, t);
     conn_tls.end(c);
@@ -115,10 +114,7 @@ static void step(struct conn *c, struct tls *t)
     tls_wire_begin(c);
     ERR_clear_error();
     int err = advance(t);
-    if (t->plain) {
-        tell_plain(c, t);
-        return;
-    }
+    if (err == SSL_ERROR_WANT_READ) SSL_free_buffers(t->ssl);      /* a client that leaves it there holds less */
     enum io how = tls_wire_flush(c, t);
     if (err == SSL_ERROR_NONE && how == IO_OK) {
         finish(c, t);
@@ -136,47 +132,110 @@ static void handshake_ready(struct conn *c, unsigned what)
     else step(c, t);
 }
 
-/* NULL: out of memory within OpenSSL. */
 static struct tls *begin(struct conn *c, struct tls_context *x, tls_done *done, const char *doing)
 {
     NEED(c, CONN_MAGIC);
     NEED(x, TLS_CONTEXT_MAGIC);
     ASSERT(c->ops == &conn_plain && c->layer == NULL);
-    ERR_clear_error();
-    SSL *ssl = SSL_new(x->ctx);
-    BIO *wire = ssl ? tls_wire_bio(c) : NULL;
-    ASSERT(wire != NULL);
     struct tls *t = base_zalloc(1, sizeof(*t));
     t->magic = TLS_MAGIC;
-    t->ssl = ssl;
     t->context = t->first = x;
     t->owner_ready = c->ready;
     t->done = done;
     t->doing = c->about.doing;
-    SSL_set_bio(ssl, wire, wire);
-    SSL_set_app_data(ssl, c);
     c->layer = t;
     c->ops = &conn_tls;
-    c->ready = handshake_ready;
     c->about.doing = doing;
     c->wire = c->readable;
     return t;
+}
+
+static void open_session(struct conn *c, struct tls *t)
+{
+    ERR_clear_error();
+    t->ssl = SSL_new(t->context->ctx);
+    BIO *wire = t->ssl ? tls_wire_bio(c) : NULL;
+    ASSERT(wire != NULL);
+    SSL_set_bio(t->ssl, wire, wire);
+    SSL_set_app_data(t->ssl, c);
+    c->ready = handshake_ready;
+}
+
+/* ---- a client's hello ---- */
+
+enum { HEAD = 5, HELLO_USUAL = 1024, RECORD_MOST = TLS_RECORD + 256 };      /* RFC 8446 5.1, 5.2 */
+
+static void add_given(struct tls *t, struct text bytes)
+{
+    if (!t->given || t->given->size - t->given_n < bytes.n) {
+        size_t size = t->given ? t->given->size : HELLO_USUAL;
+        while (size < t->given_n + bytes.n) size *= 2;
+        struct chunk *more = chunk_open(size);
+        if (t->given_n) memcpy(more->data, t->given->data, t->given_n);
+        chunk_drop(&t->given);
+        t->given = more;
+    }
+    memcpy(t->given->data + t->given_n, bytes.p, bytes.n);
+    t->given_n += (unsigned) bytes.n;
+}
+
+/* A record is there, or what cannot become one: OpenSSL has the words for that. */
+static bool is_whole(const struct tls *t)
+{
+    const unsigned char *p = t->given ? (const unsigned char *) t->given->data : NULL;
+    if (t->given_n < HEAD) return false;
+    size_t size = (size_t) (p[3] << 8 | p[4]);
+    return p[1] != 3 || size > RECORD_MOST || t->given_n >= HEAD + size;
+}
+
+static void read_hello(struct conn *c, struct tls *t)
+{
+    static char room[HEAD + RECORD_MOST];
+    while (c->wire && !is_whole(t)) {
+        struct io_done d = conn_plain.recv(c, room, sizeof(room));
+        if (d.how == IO_OK) add_given(t, text_of(room, d.n));
+        t->eof = d.how == IO_EOF;
+        if (d.how == IO_ERROR) t->error = c->error;
+        if (d.how != IO_OK) return;
+    }
+}
+
+/* The first record is read whole before there is a session: what never becomes one costs what was sent of it, and a little. */
+static void gather(struct conn *c, struct tls *t)
+{
+    read_hello(c, t);
+    if (t->given_n && t->given->data[0] != SSL3_RT_HANDSHAKE) tell_plain(c, t);
+    else if (is_whole(t)) {
+        open_session(c, t);
+        SSL_set_accept_state(t->ssl);
+        t->early_open = tls_early_is_used;
+        tls_hello_watch(t);
+        step(c, t);
+    } else if (t->eof || t->error) {
+        ERR_clear_error();
+        explain_failure(c, t, SSL_ERROR_SYSCALL);
+        tell_failed(c, t);
+    }
+}
+
+static void gather_ready(struct conn *c, unsigned what)
+{
+    struct tls *t = c->layer;
+    NEED(t, TLS_MAGIC);
+    if (what & CONN_TIMEOUT) t->owner_ready(c, CONN_TIMEOUT);
+    else gather(c, t);
 }
 
 void tls_accept(struct conn *c, struct tls_context *x, struct text first, tls_done *done)
 {
     struct tls *t = begin(c, x, done, "SSL handshaking");
     ASSERT(x->server);
-    SSL_set_accept_state(t->ssl);
-    t->early_open = tls_early_is_used;
-    tls_hello_watch(t);
-    if (first.n) {
-        t->given = chunk_open(first.n);
-        t->given_n = (unsigned) first.n;
-        memcpy(t->given->data, first.p, first.n);
-    }
-    if (c->wire || first.n) step(c, t);
+    c->ready = gather_ready;
+    if (first.n) add_given(t, first);
+    if (c->wire || first.n) gather(c, t);
 }
+
+/* ---- to a server ---- */
 
 static void resume(SSL *ssl, struct text der)
 {
@@ -206,6 +265,7 @@ void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target 
 {
     struct tls *t = begin(c, x, done, "SSL handshaking to upstream");
     ASSERT(!x->server);
+    open_session(c, t);
     SSL_set_connect_state(t->ssl);
     t->tag = to->tag;
     if (!text_empty(to->verify)) t->verify = copy_name(to->verify);

@@ -274,9 +274,9 @@ static void end_tls(struct conn *c)
 {
     struct tls *t = session_of(c);
     say_goodbye(c, t);
-    if (!t->ready || t->broken) SSL_set_quiet_shutdown(t->ssl, 1);
+    if (t->ssl && (!t->ready || t->broken)) SSL_set_quiet_shutdown(t->ssl, 1);
     if (t->ready) SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);    /* the session stays good */
-    SSL_set_app_data(t->ssl, NULL);
+    if (t->ssl) SSL_set_app_data(t->ssl, NULL);
     chunk_drop(&t->unsent);
     chunk_drop(&t->given);
     chunk_drop(&t->early);

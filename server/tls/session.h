@@ -36,23 +36,21 @@ struct tls {
     unsigned            magic;
     unsigned            unsent_at, unsent_n;   /* in unsent */
     int                 error;                 /* errno of the socket */
-    SSL                *ssl;
+    SSL                *ssl;                   /* NULL until a client's first record is there */
     struct tls_context *context;               /* that the server name chose */
     struct tls_context *first;                 /* it began with: caches and tickets are this one's, as OpenSSL has it */
     unsigned            given_at, given_n;
     unsigned            early_at, early_n;
-    struct chunk       *given;                 /* bytes that the owner read before us */
+    struct chunk       *given;                 /* a first record, as far as it is read; or what the owner read before us */
     struct chunk       *early;                 /* 0-RTT data that the owner has not read */
-    struct chunk       *unsent;                /* records that the kernel refused; or, before the handshake, what a plain client said */
+    struct chunk       *unsent;                /* records that the kernel refused */
     void              (*owner_ready)(struct conn *c, unsigned what);   /* during the handshake */
     tls_done           *done;
     const char         *doing;                 /* c->about.doing of before */
     uint64_t            tag;
     char               *verify;                /* client side, until it is checked */
     struct tls_prints  *prints;                /* hello.c; NULL: not wanted */
-    bool                begun,                 /* a first byte was read */
-                        plain,                 /* and it was not TLS */
-                        ready,                 /* the handshake is over */
+    bool                ready,                 /* the handshake is over */
                         held,                  /* the first byte of the owner's chain is in unsent already */
                         eof,                   /* the socket ended */
                         refused,               /* by the server_name hook */

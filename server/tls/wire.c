@@ -96,20 +96,6 @@ static int write_wire(BIO *b, const char *p, size_t n, size_t *n_out)
 
 /* ---- in ---- */
 
-/* RFC 8446 5.1: a client begins with a record of type handshake, 22. What else came is kept for who speaks plainly. */
-static bool looks_plain(struct tls *t, const char *p, size_t n)
-{
-    if (t->begun || !t->context->server) return false;
-    t->begun = true;
-    if (p[0] == 22) return false;
-    t->plain = true;
-    t->unsent = chunk_open(n + t->given_n);
-    t->unsent_n = (unsigned) n + t->given_n;
-    memcpy(t->unsent->data, p, n);
-    if (t->given_n) memcpy(t->unsent->data + n, t->given->data + t->given_at, t->given_n);
-    return true;
-}
-
 static size_t read_given(struct tls *t, char *p, size_t size)
 {
     unsigned n = (unsigned) min_of((size_t) t->given_n, size);
@@ -126,9 +112,7 @@ static int read_wire(BIO *b, char *p, size_t size, size_t *n_out)
     struct tls *t = c->layer;
     BIO_clear_retry_flags(b);
     if (t->given) {
-        size_t n = read_given(t, p, size);
-        if (looks_plain(t, p, n)) return 0;
-        *n_out = n;
+        *n_out = read_given(t, p, size);
         return 1;
     }
     if (!c->wire) {
@@ -138,7 +122,6 @@ static int read_wire(BIO *b, char *p, size_t size, size_t *n_out)
     struct io_done d = conn_plain.recv(c, p, size);
     switch (d.how) {
     case IO_OK:
-        if (looks_plain(t, p, d.n)) return 0;
         *n_out = d.n;
         return 1;
     case IO_AGAIN:
