@@ -98,8 +98,15 @@ static const struct conf_type pass_type = { "URL", 0, 0, 1, 1, parse_pass };
 
 /* ---- a request ---- */
 
+static bool make_request(struct exchange *x)
+{
+    const struct proxy_request *q = x->data;
+    if (q->url.secure) x->secure = proxy_ssl_of(x->r);
+    return proxy_head_make(x);
+}
+
 static const struct gateway_protocol proxy_protocol = {
-    .name = "http", .make_request = proxy_head_make, .restart = answer_restart, .parse_head = answer_parse_head, .parse_body = answer_parse_body,
+    .name = "http", .make_request = make_request, .restart = answer_restart, .parse_head = answer_parse_head, .parse_body = answer_parse_body,
     .raw_left = answer_raw_left, .raw_took = answer_raw_took, .ends_at_eof = answer_ends_at_eof, .frame_body = answer_frame_body,
     .rewrite_field = proxy_redirect_field,
 };
@@ -177,7 +184,6 @@ static struct verdict answer(struct request *r)
     if (unlikely(explain_on != NULL)) return explain(r, q, g);
     struct exchange *x = exchange_open(r, &proxy_protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = q->url.scheme }, q);
     x->keep = g->keep.connections > 0;
-    if (q->url.secure) x->secure = proxy_ssl_of(r);
     return exchange_start(x);
 }
 

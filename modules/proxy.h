@@ -79,7 +79,7 @@ const char *proxy_url_parse(struct pool *pool, struct text t, struct proxy_url *
 extern const struct conf_type proxy_header_type, proxy_redirect_type, proxy_cookie_domain_type, proxy_cookie_path_type, proxy_cookie_flags_type;
 /* What the proxy_set_header lines and the defaults come to. */
 conf_result proxy_head_compile(struct conf *cf, struct proxy_conf *c);
-/* gateway_protocol's make_request. */
+/* x->send.head, and what it says of the body. False: 500, logged. */
 bool proxy_head_make(struct exchange *x);
 /* The part of the url after the host, as it is sent. Empty: there is none, logged. */
 struct text proxy_uri(struct request *r, const struct proxy_request *q);

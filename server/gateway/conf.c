@@ -1,7 +1,7 @@
 #include "gateway/conf.h"
 
 const struct conf_choice gateway_next_choices[] = {
-    { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "invalid_header", NEXT_INVALID_HEADER }, { "http_500", NEXT_500 },
+    { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "denied", NEXT_DENIED }, { "invalid_header", NEXT_INVALID_HEADER }, { "http_500", NEXT_500 },
     { "http_502", NEXT_502 }, { "http_503", NEXT_503 }, { "http_504", NEXT_504 }, { "http_403", NEXT_403 }, { "http_404", NEXT_404 },
     { "http_429", NEXT_429 }, { "non_idempotent", NEXT_NON_IDEMPOTENT }, { "updating", NEXT_UPDATING }, { "off", NEXT_OFF }, { NULL, 0 },
 };
@@ -166,6 +166,7 @@ conf_result gateway_conf_check(struct conf *cf, struct gateway_conf *g, const ch
     conf_result why = check_sizes(cf, g, prefix);
     if (why) return why;
     if (g->next_upstream & NEXT_OFF) g->next_upstream = 0;
+    g->dynamic = g->allow.n || g->bind_dynamic.on || g->request_dynamic.on;
     g->timed = g->try_timeout.ms || g->deadline.ms || g->backoff.base_ms;
     g->hidden = compile_hidden(cf, g, hidden, count);
     return NULL;

@@ -13,7 +13,7 @@
 /* When another peer is asked (…_next_upstream). NEXT_OFF stands for the word alone. */
 enum {
     NEXT_ERROR = 1 << 0, NEXT_TIMEOUT = 1 << 1, NEXT_INVALID_HEADER = 1 << 2, NEXT_500 = 1 << 3, NEXT_502 = 1 << 4, NEXT_503 = 1 << 5,
-    NEXT_504 = 1 << 6, NEXT_403 = 1 << 7, NEXT_404 = 1 << 8, NEXT_429 = 1 << 9, NEXT_NON_IDEMPOTENT = 1 << 10, NEXT_UPDATING = 1 << 11,
+    NEXT_504 = 1 << 6, NEXT_403 = 1 << 7, NEXT_404 = 1 << 8, NEXT_429 = 1 << 9, NEXT_NON_IDEMPOTENT = 1 << 10, NEXT_UPDATING = 1 << 11, NEXT_DENIED = 1 << 12,
     NEXT_OFF = 1 << 30,
 };
 
@@ -43,6 +43,9 @@ struct gateway_conf {
     span                  next_timeout, try_timeout, deadline;
     struct gateway_backoff backoff;
     struct gateway_budget budget;
+    struct templates      allow;
+    flag                  bind_dynamic, request_dynamic;
+    bool                  dynamic;       /* made by check: any of allow, bind_dynamic, request_dynamic */
     bool                  timed;         /* made by check: any of try_timeout, deadline, backoff */
     flag                  buffering, request_buffering, pass_headers, pass_body, pass_trailers;
     flag                  intercept_errors, ignore_client_abort, socket_keepalive, force_ranges;
@@ -84,10 +87,13 @@ extern const struct conf_type gateway_checked_size;
       .help = "How long all tries together, with the answer's body, may take; 0: no limit." }, \
     D_FLAG(S, g.socket_keepalive, P "socket_keepalive", IN_HSL, "off", "Whether connections to peers have TCP keep-alive probes."), \
     D_SIZE(S, g.buffer_size, P "buffer_size", IN_HSL, "4k", "The most that the head of the peer's answer may take."), \
-    D_TYPE(S, g.bind, struct gateway_bind *, &gateway_bind_type, P "bind", IN_HSL, NULL, "The local address of connections to peers.")
+    D_TYPE(S, g.bind, struct gateway_bind *, &gateway_bind_type, P "bind", IN_HSL, NULL, "The local address of connections to peers."), \
+    D_FLAG(S, g.bind_dynamic, P "bind_dynamic", IN_HSL, "off", "Whether the local address is found anew for each peer that is asked."), \
+    D_TYPE(S, g.allow, struct templates, &conf_templates, P "allow_upstream", IN_HSL, NULL, "A peer is asked when all of these are neither empty nor 0.")
 
 /* Of those whose answers have fields as HTTP has them. */
 #define GATEWAY_FIELD_ROWS(S, g, P) \
+    D_FLAG(S, g.request_dynamic, P "request_dynamic", IN_HSL, "off", "Whether the request is made anew for each peer that is asked."), \
     D_SIZE(S, g.socket_sndbuf, P "socket_sndbuf", IN_HSL, NULL, "The size of the send buffer of connections to peers."), \
     D_SIZE(S, g.socket_rcvbuf, P "socket_rcvbuf", IN_HSL, NULL, "The size of the receive buffer of connections to peers."), \
     D_FLAG(S, g.intercept_errors, P "intercept_errors", IN_HSL, "off", "Whether answers of 300 and above for which there is an error_page are replaced by it."), \

@@ -248,14 +248,49 @@ static void ask_peer(struct exchange *x)
         .keepalive = x->conf->socket_keepalive.on, .timeout_ms = x->conf->connect_timeout.ms, .log = x->r->log });
 }
 
+static bool is_allowed(struct exchange *x)
+{
+    const struct templates *all = &x->conf->allow;
+    for (size_t i = 0; i < all->n; i++) {
+        struct text t = template_render(all->v[i], &x->r->eval);
+        if (!t.n || text_eq(t, T("0"))) return false;
+    }
+    return true;
+}
+
+/* What depends on the peer. False: the client has its answer. */
+static bool adapt(struct exchange *x)
+{
+    if (x->conf->bind_dynamic.on) set_bind(x);
+    if (!x->conf->request_dynamic.on || x->proto->make_request(x)) return true;
+    exchange_end_try(x, PEER_UNASKED);
+    exchange_fail(x, 500);
+    return false;
+}
+
+/* The next peer that may be asked, or NULL: none is left. False: the client has its answer. */
+static bool find_peer(struct exchange *x, struct peer **out)
+{
+    for (;;) {
+        struct peer *p = *out = pick_next(&x->pick);
+        struct exchange_try *t = add_try(x, p ? p->name : x->target.group->name);
+        if (!p) return true;
+        t->server = p->server;
+        if (likely(!x->conf->dynamic)) return true;
+        if (is_allowed(x)) return adapt(x);
+        if (!retry_denied(x)) return false;
+    }
+}
+
 void exchange_next(struct exchange *x)
 {
-    struct peer *p = pick_next(&x->pick);
-    struct exchange_try *t = add_try(x, p ? p->name : x->target.group->name);
+    struct peer *p;
+    if (!find_peer(x, &p)) return;
     if (p) {
         ask_peer(x);
         return;
     }
+    struct exchange_try *t = x->last;
     exchange_doing(x, "connecting to upstream");
     log_at(x->r->log, L_ERR, x->r->about, 0, "no live upstreams");
     t->status = 502;

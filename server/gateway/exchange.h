@@ -41,7 +41,7 @@ enum exchange_state { EXCHANGE_OPEN, EXCHANGE_PAUSED, EXCHANGE_CONNECTING, EXCHA
 /* One peer asked once. Times in ms since the try began; -1: it did not come to that. */
 struct exchange_try {
     struct exchange_try *next;
-    struct text          name;
+    struct text          name, server;       /* the peer's address, and what the configuration calls its server */
     int                  status;             /* 0: none */
     bool                 redirected;         /* the first after an internal redirect: " : " before it */
     uint64_t             started_ms;

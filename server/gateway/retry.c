@@ -157,3 +157,13 @@ void retry(struct exchange *x, unsigned reason)
     if (x->pick.tries && allowed(x, reason)) ask_another(x);
     else exchange_fail(x, status_of(reason));
 }
+
+bool retry_denied(struct exchange *x)
+{
+    log_at(x->r->log, L_ERR, x->r->about, 0, "access to the upstream is denied");
+    x->last->status = status_of(NEXT_DENIED);
+    exchange_end_try(x, PEER_UNASKED);
+    if (x->pick.tries && x->conf->next_upstream & NEXT_DENIED && in_time(x)) return true;
+    exchange_fail(x, status_of(NEXT_DENIED));
+    return false;
+}

@@ -27,6 +27,8 @@ void retry_try_begins(struct exchange *x);
 void retry(struct exchange *x, unsigned reason);
 /* Would another peer be asked for this reason? */
 bool retry_allowed(const struct exchange *x, unsigned reason);
+/* The peer in hand may not be asked (allow_upstream). True: another one is; false: the client has its answer. */
+bool retry_denied(struct exchange *x);
 /* The failure is that of a kept connection that the peer had closed: it was not answered because it was not read. */
 bool retry_was_stale(const struct exchange *x, unsigned reason);
 

@@ -101,6 +101,24 @@ static bool get_cookie(struct eval *e, const struct variable *v, struct text nam
     return false;
 }
 
+static bool get_last_addr(struct eval *e, const struct variable *v, struct text name, struct text *out)
+{
+    (void) v, (void) name;
+    const struct exchange *x = exchange_of(request_of(e));
+    if (!x || !x->last || !x->last->server.n) return false;
+    *out = x->last->name;
+    return true;
+}
+
+static bool get_last_server(struct eval *e, const struct variable *v, struct text name, struct text *out)
+{
+    (void) v, (void) name;
+    const struct exchange *x = exchange_of(request_of(e));
+    if (!x || !x->last || !x->last->server.n) return false;
+    *out = x->last->server;
+    return true;
+}
+
 static bool get_breaker(struct eval *e, const struct variable *v, struct text name, struct text *out)
 {
     (void) v, (void) name;
@@ -119,6 +137,8 @@ static const struct variable variables[] = {
     LIST("upstream_response_length", LENGTH, "Lengths of the answers' bodies as received."),
     LIST("upstream_bytes_sent", SENT, "Bytes sent to each peer."),
     LIST("upstream_bytes_received", RECEIVED, "Bytes received from each peer."),
+    { .name = "upstream_last_addr", .get = get_last_addr, .flags = VAR_NO_CACHE, .help = "Address of the peer that was chosen last." },
+    { .name = "upstream_last_server_name", .get = get_last_server, .flags = VAR_NO_CACHE, .help = "Name of the server, as the configuration has it, that was chosen last." },
     { .name = "upstream_breaker", .get = get_breaker, .flags = VAR_NO_CACHE, .help = "closed, open or half_open: the breaker of the group that was asked last." },
     { .name = "upstream_http_", .get = get_http, .flags = VAR_NO_CACHE | VAR_PREFIX, .help = "A field of the last peer's answer." },
     { .name = "upstream_cookie_", .get = get_cookie, .flags = VAR_NO_CACHE | VAR_PREFIX, .help = "A cookie that the last peer's answer sets." },

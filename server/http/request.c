@@ -322,6 +322,7 @@ struct text request_map_path(struct request *r, size_t spare, size_t *root_len_o
 
 void request_set_type(struct request *r)
 {
+    if (r->out.type.n) return;       /* of an upstream that redirected to here */
     static const struct { struct text exten, type; } known[] = {
         { TEXT_INIT("html"), TEXT_INIT("text/html") }, { TEXT_INIT("gif"), TEXT_INIT("image/gif") }, { TEXT_INIT("jpg"), TEXT_INIT("image/jpeg") },
     };
