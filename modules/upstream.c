@@ -17,7 +17,7 @@ static conf_result parse_upstream(struct conf *cf, const struct directive *d, vo
     struct conf_block *block;
     why = conf_enter(cf, IN_UPSTREAM, g, &block);
     if (why) return why;
-    if (!g->count) conf_error_at(cf, file, line, "no servers are inside upstream");
+    if (!g->next_id) conf_error_at(cf, file, line, "no servers are inside upstream");
     return NULL;
 }
 
@@ -38,7 +38,7 @@ static bool read_parameter(struct text w, struct group_server *s)
     if (text_starts(w, T("weight="))) return number_after(w, T("weight="), &s->weight) && s->weight;
     if (number_after(w, T("max_conns="), &s->max_conns) || number_after(w, T("max_fails="), &s->max_fails)) return true;
     if (text_starts(w, T("fail_timeout="))) return conf_read_span(text_from(w, 13), &s->fail_timeout_ms);
-    if (text_eq(w, T("backup"))) return s->backup = true;
+    if (text_eq(w, T("backup"))) return (s->priority = 1);
     if (text_eq(w, T("down"))) return s->down = true;
     return false;
 }
@@ -47,10 +47,10 @@ static conf_result parse_server(struct conf *cf, const struct directive *d, void
 {
     (void) d;
     (void) field;
-    struct group_server s = { .address = cf->words[1], .default_port = 80, .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
+    struct group_server s = { .address = cf->words[1], .default_port = 80, GROUP_SERVER_DEFAULTS };
     for (size_t i = 2; i < cf->count; i++)
         if (!read_parameter(cf->words[i], &s)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[i]));
-    if (s.backup && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"backup\"";
+    if (s.priority && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"backup\"";
     return group_add_server(cf, group_here(cf), &s);
 }
 

@@ -13,50 +13,78 @@ void balance_set(struct conf *cf, struct group *g, const struct balance *b, void
 void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *e)
 {
     NEED(g, GROUP_MAGIC);
-    *p = (struct pick) { .magic = PICK_MAGIC, .group = g, .pool = pool, .eval = e, .tries = g->usable };
-    p->tried = g->count <= 64 ? &p->tried_few : pool_array(pool, uint64_t, (g->count + 63) / 64);
-    if (g->balance->open && g->count > 1) g->balance->open(p);
+    struct peer_set *set = group_set(g);
+    *p = (struct pick) { .magic = PICK_MAGIC, .group = g, .set = set, .pool = pool, .eval = e, .opened_ms = clock_now.ms, .tries = set->usable };
+    p->tried = set->count <= 64 ? &p->tried_few : pool_array(pool, uint64_t, (set->count + 63) / 64);
+    if (unlikely(set->pool)) group_hold(set, pool);
+    if (g->balance->open && set->count > 1) g->balance->open(p);
 }
 
-/* A group of one peer has nobody else to ask: only "down" and max_conns keep it from being asked. */
-static bool is_only(const struct group *g) { return g->count == 1; }
+/* A group of one peer has nobody else to ask: only its marks and max_conns keep it from being asked. */
+static bool is_only(const struct pick *p) { return p->set->count == 1; }
 
-bool pick_may(const struct pick *p, const struct peer *peer)
+/* It failed of late, or somebody says that it is not to be asked. */
+static bool may_marked(const struct pick *p, const struct peer *peer, uint32_t marks)
 {
     const struct peer_state *s = peer->state;
-    if (pick_was_tried(p, peer->index) || peer->down || unlikely(atomic_load_explicit(&s->marks, memory_order_relaxed))) return false;
-    if (peer->max_conns && atomic_load_explicit(&s->inflight, memory_order_relaxed) >= peer->max_conns) return false;
-    if (is_only(p->group) || !peer->max_fails || atomic_load_explicit(&s->fails, memory_order_relaxed) < peer->max_fails) return true;
+    if (marks & ~(uint32_t) PEER_UNAVAIL) return false;
+    if (is_only(p) || !peer->max_fails || atomic_load_explicit(&s->fails, memory_order_relaxed) < peer->max_fails) return true;
     return clock_now.ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed) > peer->fail_timeout_ms;
+}
+
+bool pick_may(struct pick *p, const struct peer *peer)
+{
+    const struct peer_state *s = peer->state;
+    if (pick_was_tried(p, peer->index)) return false;
+    uint32_t marks = atomic_load_explicit(&s->marks, memory_order_relaxed), fails = atomic_load_explicit(&s->fails, memory_order_relaxed);
+    if (unlikely(marks | fails) && !may_marked(p, peer, marks)) return false;
+    if (likely(!peer->max_conns) || atomic_load_explicit(&s->inflight, memory_order_relaxed) < peer->max_conns) return true;
+    p->busy = true;
+    return false;
 }
 
 bool pick_hold(struct pick *p, struct peer *peer)
 {
-    if (!seat_hold(peer->state, peer->max_conns, &p->hold)) return false;
+    struct peer_state *s = peer->state;
+    if (!seat_hold(s, peer->max_conns, &p->hold)) {
+        p->busy = true;
+        return false;
+    }
     p->peer = peer;
     p->tried[peer->index >> 6] |= 1ull << (peer->index & 63);
     p->started_ms = clock_now.ms;
-    struct peer_state *s = peer->state;
     atomic_fetch_add_explicit(&s->picked, 1, memory_order_relaxed);
+    if (unlikely(p->group->counted)) atomic_store_explicit(&s->counts.selected_ms, clock_now.wall_ms, memory_order_relaxed);
     /* One trial each fail_timeout: others wait for what comes of it. */
     if (unlikely(atomic_load_explicit(&s->fails, memory_order_relaxed)) && clock_now.ms - atomic_load(&s->checked_ms) > peer->fail_timeout_ms)
         atomic_store(&s->checked_ms, clock_now.ms);
     return true;
 }
 
+/* A set that was replaced long ago may have peers whose state is another's by now. */
+static bool is_stale(const struct pick *p)
+{
+    enum { STALE_MS = 600000 };
+    return unlikely(p->set != p->group->set) && clock_now.ms - p->opened_ms > STALE_MS;
+}
+
 struct peer *pick_next(struct pick *p)
 {
     NEED(p, PICK_MAGIC);
     ASSERT(!p->peer);
-    const struct group *g = p->group;
-    if (likely(is_only(g))) {
-        struct peer *only = g->peers;
+    const struct peer_set *set = p->set;
+    p->busy = false;
+    if (likely(set->count == 1) && !is_stale(p)) {
+        struct peer *only = set->peers;
         return pick_may(p, only) && pick_hold(p, only) ? only : NULL;
     }
-    struct peer *found = p->backups ? NULL : g->balance->next(p, 0, g->primary);
-    if (found || g->primary == g->count) return found;
-    p->backups = true;
-    return g->balance->next(p, g->primary, g->count);
+    if (!set->count || is_stale(p)) return NULL;
+    for (;;) {
+        uint32_t to = p->from ? group_level_end(set, p->from) : set->primary;
+        struct peer *found = p->group->balance->next(p, p->from, to);
+        if (found || to == set->count) return found;
+        p->from = to;
+    }
 }
 
 static void blame(struct pick *p, const struct log *log, const struct log_about *about)
@@ -64,18 +92,22 @@ static void blame(struct pick *p, const struct log *log, const struct log_about 
     struct peer *peer = p->peer;
     struct peer_state *s = peer->state;
     atomic_fetch_add_explicit(&s->failed, 1, memory_order_relaxed);
-    if (is_only(p->group)) return;
+    if (is_only(p)) return;
     uint32_t fails = atomic_fetch_add(&s->fails, 1) + 1;
     atomic_store(&s->accessed_ms, clock_now.ms);
     atomic_store(&s->checked_ms, clock_now.ms);
-    if (peer->max_fails && fails >= peer->max_fails) log_at(log, L_WARN, about, 0, "upstream server temporarily disabled");
+    if (!peer->max_fails || fails < peer->max_fails) return;
+    log_at(log, L_WARN, about, 0, "upstream server temporarily disabled");
+    peer_mark(peer, PEER_UNAVAIL, 0, "max_fails reached");
 }
 
-static void praise(struct peer *peer)
+static void praise(const struct pick *p)
 {
-    struct peer_state *s = peer->state;
+    struct peer_state *s = p->peer->state;
     if (likely(!atomic_load_explicit(&s->fails, memory_order_relaxed))) return;
-    if (is_only(peer->group) || atomic_load(&s->accessed_ms) < atomic_load(&s->checked_ms)) atomic_store(&s->fails, 0);
+    if (!is_only(p) && atomic_load(&s->accessed_ms) >= atomic_load(&s->checked_ms)) return;
+    atomic_store(&s->fails, 0);
+    peer_mark(p->peer, 0, PEER_UNAVAIL, "it answered");
 }
 
 void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, const struct log_about *about)
@@ -83,7 +115,7 @@ void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, con
     NEED(p, PICK_MAGIC);
     if (!p->peer) return;
     if (how == PEER_FAILED) blame(p, log, about);
-    else if (how != PEER_UNASKED) praise(p->peer);
+    else if (how != PEER_UNASKED) praise(p);
     if (p->group->balance->done) p->group->balance->done(p, how == PEER_FAILED);
     seat_release(p->peer->state, p->hold);
     p->peer = NULL;

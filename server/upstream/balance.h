@@ -13,6 +13,7 @@
 struct pick {
     unsigned      magic;
     struct group *group;
+    struct peer_set *set;          /* the group's peers as they were when it began */
     struct peer  *peer;            /* in hand: held since pick_next, until pick_done */
     struct pool  *pool;
     struct eval  *eval;            /* for keys with variables; may be NULL */
@@ -20,8 +21,10 @@ struct pick {
     uint64_t     *tried;           /* = &tried_few, or in pool */
     uint32_t      tries;           /* left, the one in hand included */
     uint32_t      hold;            /* of seat.h */
+    uint64_t      opened_ms;
     uint64_t      started_ms;      /* of the try in hand */
-    bool          backups;         /* the primary peers gave nothing */
+    uint32_t      from;            /* the priority that is asked begins at this peer; 0: the primary ones */
+    bool          busy;            /* some peer was passed by for nothing but its max_conns: a place may come free */
     uint32_t      looks;           /* algorithms that guess: how many guesses could not be asked */
     void         *data;            /* the algorithm's own, from its open */
 };
@@ -29,11 +32,12 @@ struct pick {
 struct balance {
     const char   *name;
     bool          no_backup;       /* "server … backup" is refused after its directive, as nginx does */
-    /* Once per configuration, after group_seal; may be NULL. */
-    conf_result (*prepare)(struct conf *cf, struct group *g);
+    /* Once for each set of peers, made in pool: set->prepared; may be NULL. Is not prepared (NULL) where it fails at run time:
+     * the algorithm goes by turns then. */
+    conf_result (*prepare)(const struct group *g, struct peer_set *set, struct pool *pool);
     /* Begins a pick; may be NULL. */
     void        (*open)(struct pick *p);
-    /* One peer among from … to - 1 of the group's for which pick_may says yes; NULL: none. Must hold it (pick_hold). */
+    /* One peer among from … to - 1 of the set for which pick_may says yes; NULL: none. Must hold it (pick_hold). */
     struct peer *(*next)(struct pick *p, uint32_t from, uint32_t to);
     /* The try in hand ended so; may be NULL. */
     void        (*done)(struct pick *p, bool failed);
@@ -63,7 +67,8 @@ enum peer_verdict {
 };
 
 void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *e);
-/* The next peer, held; primary ones first, then backups. NULL: nobody is left ("no live upstreams"). */
+/* The next peer, held; primary ones first, then backups by priority. NULL: nobody is left ("no live upstreams"); p->busy: some
+ * would be but for max_conns. */
 struct peer *pick_next(struct pick *p);
 /* Ends the try in hand (p->peer is NULL after; without one: nothing). log, about: for "upstream server temporarily disabled". */
 void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, const struct log_about *about);
@@ -73,8 +78,8 @@ static inline bool pick_more(const struct pick *p) { return p->tries > 0; }
 /* ---- for algorithms ---- */
 
 static inline bool pick_was_tried(const struct pick *p, uint32_t i) { return p->tried[i >> 6] >> (i & 63) & 1; }
-/* Not tried, not down, not failed too often of late, not full. */
-bool pick_may(const struct pick *p, const struct peer *peer);
+/* Not tried, its marks let it be asked, not failed too often of late, not full. */
+bool pick_may(struct pick *p, const struct peer *peer);
 /* Takes one place of the peer; false: it became full meanwhile. */
 bool pick_hold(struct pick *p, struct peer *peer);
 static inline bool pick_take(struct pick *p, struct peer *peer) { return pick_may(p, peer) && pick_hold(p, peer); }

@@ -1,5 +1,6 @@
 #include "upstream/group.h"
 #include "upstream/balance.h"
+#include "upstream/group_peer.h"
 #include "upstream/idle.h"
 #include "upstream/state.h"
 #include "process/cycle.h"
@@ -14,7 +15,13 @@ struct groups {
     struct group_ref *first_ref, *last_ref;
 };
 
-struct groups_conf { struct groups *sets[EVAL_KINDS]; };
+struct groups_conf { struct groups *sets[EVAL_KINDS]; uint64_t generation; };
+
+static void end_sets(void *arg)
+{
+    const struct groups *gs = arg;
+    for (struct group *g = gs->first; g; g = g->next) group_set_end(g);
+}
 
 struct groups *groups_of(struct conf *cf, enum eval_kind kind)
 {
@@ -26,6 +33,7 @@ struct groups *groups_of(struct conf *cf, enum eval_kind kind)
     table_init(&gs->by_name, cf->pool, true);
     table_init(&gs->by_address, cf->pool, true);
     table_init(&gs->refs, cf->pool, true);
+    pool_cleanup(cf->pool, end_sets, gs);
     return c->sets[kind] = gs;
 }
 
@@ -43,7 +51,7 @@ static struct group *add_group(struct groups *gs, struct text name, bool implici
 {
     struct group *g = pool_new(gs->pool, struct group);
     *g = (struct group) {
-        .magic = GROUP_MAGIC, .kind = gs->kind, .name = name, .implicit = implicit, .balance = &balance_round_robin, .file = file, .line = line,
+        .magic = GROUP_MAGIC, .set = &g->base, .base = { .magic = PEER_SET_MAGIC, .group = g }, .kind = gs->kind, .name = name, .implicit = implicit, .balance = &balance_round_robin, .file = file, .line = line,
         .keep = { KEEP_CONNECTIONS, KEEP_REQUESTS, KEEP_TIME_MS, KEEP_TIMEOUT_MS },
     };
     if (gs->last) gs->last->next = g; else gs->first = g;
@@ -97,26 +105,38 @@ struct group_ref *group_reference(struct conf *cf, struct groups *gs, struct tex
     return ref;
 }
 
-static void add_peer(struct conf *cf, struct group *g, const struct group_server *s, const struct addr *a, struct text name, bool down)
+static struct peer *add_peer(struct conf *cf, struct group *g, const struct group_server *s, const struct addr *a, struct text name)
 {
-    if (!(g->count & (g->count - 1))) {       /* at 0, 1, 2, 4 …: room for as many again */
-        struct peer *v = pool_alloc(cf->pool, sizeof *v * max_of(g->count * 2, 1u));
-        if (g->count) memcpy(v, g->peers, sizeof *v * g->count);
-        g->peers = v;
+    struct peer_set *set = &g->base;
+    if (!(set->count & (set->count - 1))) {       /* at 0, 1, 2, 4 …: room for as many again */
+        struct peer *v = pool_alloc(cf->pool, sizeof *v * max_of(set->count * 2, 1u));
+        if (set->count) memcpy(v, set->peers, sizeof *v * set->count);
+        set->peers = v;
     }
-    g->peers[g->count++] = (struct peer) {
-        .addr = *a, .name = name, .server = s->address, .group = g, .weight = s->weight, .max_conns = s->max_conns, .max_fails = s->max_fails,
-        .fail_timeout_ms = s->fail_timeout_ms, .backup = s->backup, .down = s->down || down,
+    struct peer *p = &set->peers[set->count++];
+    *p = (struct peer) {
+        .addr = *a, .name = name, .server = s->address, .route = s->route, .group = g, .id = g->next_id++, .parent = GROUP_NO_PARENT,
+        .weight = s->weight, .max_conns = s->max_conns, .max_fails = s->max_fails, .fail_timeout_ms = s->fail_timeout_ms,
+        .slow_start_ms = s->slow_start_ms, .priority = s->priority, .down = s->down, .drain = s->drain,
     };
+    return p;
+}
+
+static struct group_server kept(struct conf *cf, const struct group_server *given)
+{
+    struct group_server s = *given;
+    s.address = pool_text(cf->pool, s.address);
+    s.route = pool_text(cf->pool, s.route);
+    s.service = pool_text(cf->pool, s.service);
+    return s;
 }
 
 conf_result group_add_server(struct conf *cf, struct group *g, const struct group_server *given)
 {
-    struct group_server s = *given;
+    struct group_server s = kept(cf, given);
     struct addr one, *all = &one;
     size_t n = 1;
     const char *why = NULL;
-    s.address = pool_text(cf->pool, s.address);
     if (!addr_parse(cf->pool, s.address, s.default_port, &one)) {
         struct text host;
         uint16_t port;
@@ -125,36 +145,75 @@ conf_result group_add_server(struct conf *cf, struct group *g, const struct grou
     }
     if (!n) {
         conf_warn(cf, "host not found in upstream \"%.*s\" (%s): the server is down", TEXT_ARG(s.address), why);
-        add_peer(cf, g, &s, &(struct addr) { .family = AF_UNSPEC }, s.address, true);
+        add_peer(cf, g, &s, &(struct addr) { .family = AF_UNSPEC }, s.address)->down = true;
         return NULL;
     }
-    for (size_t i = 0; i < n; i++) add_peer(cf, g, &s, &all[i], addr_text(cf->pool, &all[i], false), false);
+    for (size_t i = 0; i < n; i++) add_peer(cf, g, &s, &all[i], addr_text(cf->pool, &all[i], false));
     return NULL;
 }
 
-/* Primary peers first, in the order given. */
-static void sort_backups(struct conf *cf, struct group *g)
+struct group_template *group_add_template(struct conf *cf, struct group *g, const struct group_server *s)
 {
-    struct peer *v = pool_alloc(cf->scratch, sizeof *v * g->count);
-    uint32_t n = 0;
-    for (int backup = 0; backup < 2; backup++) {
-        for (uint32_t i = 0; i < g->count; i++)
-            if (g->peers[i].backup == backup) v[n++] = g->peers[i];
+    struct group_template *t = pool_new(cf->pool, struct group_template), **end = &g->templates;
+    t->server = kept(cf, s);
+    t->id = g->next_id++;
+    while (*end) end = &(*end)->next;
+    return *end = t;
+}
+
+void group_add_resolved(struct conf *cf, struct group *g, const struct group_template *t, const struct addr *a)
+{
+    add_peer(cf, g, &t->server, a, addr_text(cf->pool, a, false))->parent = t->id;
+}
+
+uint32_t group_level_end(const struct peer_set *set, uint32_t from)
+{
+    uint32_t to = from;
+    while (to < set->count && set->peers[to].priority == set->peers[from].priority) to++;
+    return to;
+}
+
+static int by_priority(const void *a, const void *b)
+{
+    const struct peer *x = a, *y = b;
+    if (x->priority != y->priority) return x->priority < y->priority ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+void group_seal_set(struct peer_set *set)
+{
+    bool in_order = true;
+    for (uint32_t i = 0; i < set->count; i++) {
+        set->peers[i].index = i;
+        in_order = in_order && (!i || set->peers[i].priority >= set->peers[i - 1].priority);
     }
-    memcpy(g->peers, v, sizeof *v * n);
+    if (!in_order) qsort(set->peers, set->count, sizeof *set->peers, by_priority);
+    set->usable = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        set->peers[i].index = i;
+        set->usable += !set->peers[i].down;
+    }
+    set->primary = group_level_end(set, 0);
+}
+
+/* Two servers of one group may have the same address: the second has a state of its own. */
+static void number_copies(struct peer_set *set, struct pool *scratch)
+{
+    struct table last;
+    if (set->count < 2) return;
+    table_init(&last, scratch, false);
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct peer *p = &set->peers[i];
+        const struct peer *before = table_get(&last, p->name);
+        p->copy = before ? before->copy + 1 : 0;
+        table_put(&last, p->name, p);
+    }
 }
 
 void group_seal(struct conf *cf, struct group *g)
 {
-    bool backups = false;
-    g->primary = g->usable = 0;
-    for (uint32_t i = 0; i < g->count; i++) {
-        backups |= g->peers[i].backup;
-        g->primary += !g->peers[i].backup;
-        g->usable += !g->peers[i].down;
-    }
-    if (backups) sort_backups(cf, g);
-    for (uint32_t i = 0; i < g->count; i++) g->peers[i].index = i;
+    number_copies(&g->base, cf->scratch);
+    group_seal_set(&g->base);
 }
 
 /* ---- when it is whole ---- */
@@ -169,7 +228,7 @@ static struct group *implicit_of(struct conf *cf, struct groups *gs, const struc
     if (g) return g;
     g = add_group(gs, pool_text(cf->pool, address), true, ref->file, ref->line);
     table_add(&gs->by_address, g->name, g);
-    struct group_server s = { .address = g->name, .default_port = port, .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
+    struct group_server s = { .address = g->name, .default_port = port, GROUP_SERVER_DEFAULTS };
     conf_result why = group_add_server(cf, g, &s);
     if (why) conf_error_at(cf, ref->file, ref->line, "%s", why[0] == '!' ? why + 1 : why);
     return g;
@@ -192,7 +251,7 @@ static conf_result finish(struct conf *cf, void *values)
         for (struct group_ref *ref = gs->first_ref; ref; ref = ref->next) resolve(cf, gs, ref);
         for (struct group *g = gs->first; g; g = g->next) {
             group_seal(cf, g);
-            conf_result why = g->balance->prepare ? g->balance->prepare(cf, g) : NULL;
+            conf_result why = g->balance->prepare ? g->balance->prepare(g, &g->base, cf->pool) : NULL;
             if (why) conf_error_at(cf, g->file, g->line, "%s", why);
         }
     }
@@ -213,7 +272,8 @@ struct group *group_of_address(struct pool *pool, const struct addr *a, struct t
 {
     struct { struct group group; struct peer peer; } *both = pool_zalloc(pool, sizeof *both);
     both->group = (struct group) {
-        .magic = GROUP_MAGIC, .name = name, .implicit = true, .balance = &balance_round_robin, .count = 1, .primary = 1, .usable = 1, .peers = &both->peer,
+        .magic = GROUP_MAGIC, .name = name, .implicit = true, .balance = &balance_round_robin, .set = &both->group.base,
+        .base = { .magic = PEER_SET_MAGIC, .group = &both->group, .count = 1, .primary = 1, .usable = 1, .peers = &both->peer },
     };
     both->peer = (struct peer) { .addr = *a, .name = name, .server = name, .group = &both->group, .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
     state_private(&both->group, pool);
@@ -223,9 +283,10 @@ struct group *group_of_address(struct pool *pool, const struct addr *a, struct t
 void group_lock(struct group *g)
 {
     if (!g->state || shm_lock(&g->state->lock)) return;
-    for (uint32_t i = 0; i < g->count; i++) {
-        g->peers[i].state->current = 0;
-        g->peers[i].state->effective = g->peers[i].state->weight;
+    for (uint32_t i = 0; i < g->set->count; i++) {
+        struct peer_state *s = g->set->peers[i].state;
+        s->current = 0;
+        s->effective = s->weight;
     }
 }
 
@@ -239,20 +300,33 @@ void group_unlock(struct group *g)
 static bool open_cycle(struct cycle *c)
 {
     struct groups_conf *conf = conf_values(c->conf->top, &upstream_groups_module);
-    return c->testing || !conf || state_open(conf->sets, c->pool);
+    return c->testing || !conf || (conf->generation = state_open(conf->sets, c->pool)) != 0;
+}
+
+static void start(struct cycle *c)
+{
+    const struct groups_conf *conf = conf_values(c->conf->top, &upstream_groups_module);
+    if (conf) state_worker_start(conf->sets, conf->generation);
 }
 
 static void start_worker(struct cycle *c, unsigned slot)
 {
-    (void) c;
     (void) slot;
-    state_worker_start();
+    start(c);
+}
+
+static void sweep(struct timer *t)
+{
+    enum { EVERY_MS = 60000 };
+    state_sweep_retired();
+    timer_set(t, EVERY_MS);
 }
 
 static void start_manager(struct cycle *c)
 {
-    (void) c;
-    state_worker_start();
+    static struct timer sweeps = { .fire = sweep };
+    start(c);
+    sweep(&sweeps);
 }
 
 static void quit_worker(struct cycle *c)

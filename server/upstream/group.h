@@ -4,7 +4,9 @@
  * Glossary
  *   group       what "upstream NAME { … }" or the address in a proxy_pass means: peers and how to choose among them.
  *   group_ref   a name as some directive gave it; points to its group once the configuration is whole.
- *   peer        one address of a group: configuration side, this generation's. Owned by its group.
+ *   peer        one address of a group (peer.h): a process's own, never changed.
+ *   peer_set    a group's peers as they were at one moment, with what the algorithm made of them; never changed. When the group
+ *               changes at run time (group_peer.h) each process makes itself a new one; requests under way keep theirs.
  *   peer_state  what all workers of all generations know about a peer: in shared memory, found by name.
  *   pick        one request's way through a group: which peers were tried, how many tries are left (balance.h).
  *   seat        a process's place in the shared table of holds, so that what it held is given back when it dies (seat.h).
@@ -19,52 +21,44 @@
 #define UPSTREAM_GROUP_H
 
 #include "eval/eval.h"
-#include "os/addr.h"
-#include "os/shm.h"
+#include "upstream/peer.h"
 
-#define GROUP_MAGIC 0x47525550u
+#define GROUP_MAGIC    0x47525550u
+#define PEER_SET_MAGIC 0x50534554u
 
-struct balance; struct idle; struct budget; struct breaker;
+struct balance; struct idle; struct budget; struct breaker; struct group_roster;
 
-/* Either one: it is not asked. */
-enum peer_mark {
-    PEER_CHECKING  = 4,      /* not yet found healthy since it came, and that is mandatory */
-    PEER_UNHEALTHY = 8,      /* the last active health checks failed */
-};
-
-/* In shared memory. Counters are atomic; the weights and the failure record change under the group's lock. The layout is part of
- * the zone's signature. */
-struct peer_state {
-    _Atomic uint32_t inflight;        /* requests (sessions) that use it now, over all workers */
-    _Atomic uint32_t fails;           /* since the last time it was found well */
-    _Atomic uint64_t accessed_ms;     /* monotonic: last failure */
-    _Atomic uint64_t checked_ms;      /* monotonic: last failure, or last trial after one */
-    int32_t          current;         /* smooth round robin: credit */
-    int32_t          effective;       /* … and weight as lowered by failures */
-    int32_t          weight;          /* configured weight that effective was made from */
-    _Atomic uint32_t marks;           /* enum peer_mark: what active health checks found */
-    _Atomic uint64_t picked, failed;  /* in all, for status pages */
-    _Atomic uint64_t checks, checks_failed, unhealthy;    /* active checks made, failed; times it became PEER_UNHEALTHY */
-    _Atomic uint32_t check_passed;    /* the last check: 0 none was made, 1 failed, 2 passed */
-    _Atomic uint32_t pad;
-};
-
+/* In shared memory, one for all generations. Its lock is of what the balancing algorithm keeps. */
 struct group_state {
-    struct shm_lock  lock;
-    uint32_t         pad;
-    _Atomic uint64_t version;         /* of the set of peers, when it changes at run time */
+    struct shm_lock      lock;
+    uint32_t             pad;
+    struct group_roster *latest;      /* the records of the generation that began to serve last; NULL: none */
 };
 
-struct peer {
-    struct addr        addr;
-    struct text        name;          /* as $upstream_addr prints it: "127.0.0.1:8081", "unix:/path" */
-    struct text        server;        /* as the configuration names it */
-    struct group      *group;
-    struct peer_state *state;         /* shared; private memory where there is no zone (tests, numeric run-time addresses) */
-    uint32_t           index;         /* among group->peers */
-    uint32_t           weight, max_conns, max_fails;
-    uint64_t           fail_timeout_ms;
-    bool               backup, down;
+/* In shared memory, one for a group of one generation. Private to group_peer.c but for the version. */
+struct group_roster {
+    _Atomic uint64_t    version;      /* 0: as the configuration has it, there are no records */
+    uint64_t            generation;
+    struct group_state *state;
+    struct shm_lock     lock;         /* of what follows */
+    uint32_t            next_id;
+    uint32_t            marked;       /* the peers' marks have been set to what the configuration says */
+    uint32_t            pad;
+    struct group_entry *first;        /* by id */
+};
+
+/* A process's own. Those of the configuration stay; others end when no request has them any more. */
+struct peer_set {
+    unsigned      magic;
+    struct group *group;
+    uint32_t      count;              /* peers in all, by priority; the first `primary` are of the first one */
+    uint32_t      primary;
+    uint32_t      usable;             /* not down when it was made: the bound of tries */
+    struct peer  *peers;
+    void         *prepared;           /* by the algorithm, of these peers */
+    uint64_t      version;            /* of the records that it was made of; 0: of the configuration */
+    struct pool  *pool;               /* NULL: the configuration's, it stays */
+    uint32_t      users;
 };
 
 /* keepalive directives of the group, with nginx's defaults */
@@ -76,13 +70,16 @@ struct group {
     enum eval_kind        kind;
     struct text           name;         /* of the block, or "host:port" */
     bool                  implicit;     /* made from an address, not by a block */
-    uint32_t              count;        /* peers in all; the first `primary` are not backups */
-    uint32_t              primary;
-    uint32_t              usable;       /* not marked down: the bound of tries */
-    struct peer          *peers;
-    struct group_state   *state;
+    struct peer_set      *set;          /* this process's newest: group_set */
+    struct peer_set       base;         /* the configuration's */
+    struct group_template *templates;   /* servers that are names to be resolved while it serves */
+    uint32_t              next_id;      /* of servers and templates, in order of the configuration */
+    struct group_state   *state;        /* NULL: of one peer for ever, nothing is to be agreed on */
+    struct group_roster  *roster;       /* shared records of its peers: group_peer.h; NULL: they never change */
     const struct balance *balance;
     void                 *balance_conf; /* of the algorithm's directive */
+    bool                  counted;      /* its peers' answers are counted for a status page: peer_counts */
+    bool                  timed;        /* … and their times averaged, for the algorithm */
     bool                  chosen;       /* a directive chose the algorithm, or comes after those that do (keepalive) */
     struct group_keep     keep;
     bool                  checked;      /* by active health checks: health.h */
@@ -111,12 +108,26 @@ struct group_ref *group_reference(struct conf *cf, struct groups *gs, struct tex
 struct group *group_define(struct conf *cf, struct groups *gs, struct text name, conf_result *why);
 
 /* One "server ADDRESS parameters" line, for group_add_server. */
-struct group_server { struct text address; uint16_t default_port; uint32_t weight, max_conns, max_fails; uint64_t fail_timeout_ms; bool backup, down; };
+struct group_server {
+    struct text address, route, service;
+    uint16_t    default_port;
+    uint32_t    weight, max_conns, max_fails, priority;       /* priority: 0 primary, 1 backup … */
+    uint64_t    fail_timeout_ms, slow_start_ms;
+    bool        down, drain;
+};
+#define GROUP_SERVER_DEFAULTS .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000
+/* A server that is a name, which is resolved while it serves; its peers are made by group_peer_replace. */
+struct group_template { struct group_template *next; uint32_t id; struct group_server server; };
 /* Resolves the address now: one peer for each. A name that does not resolve: a [warn] and one peer that is down.
  * NULL, or what is wrong. */
 conf_result group_add_server(struct conf *cf, struct group *g, const struct group_server *s);
-/* All servers are known: backups to the end, sums. */
+/* A template: the line has an id of its own, and no peer. */
+struct group_template *group_add_template(struct conf *cf, struct group *g, const struct group_server *s);
+/* Adds one peer with an address that the template's name has now, while the configuration is read. */
+void group_add_resolved(struct conf *cf, struct group *g, const struct group_template *t, const struct addr *a);
+/* All servers are known: by priority, sums. */
 void group_seal(struct conf *cf, struct group *g);
+void group_seal_set(struct peer_set *set);
 
 /* ---- while it serves ---- */
 
@@ -128,6 +139,20 @@ struct group *group_of_address(struct pool *pool, const struct addr *a, struct t
 struct group *groups_first(const struct groups *gs);
 /* All of a configuration that is whole; NULL: none of that kind. */
 struct groups *groups_serving(const struct conf *cf, enum eval_kind kind);
+
+/* The newest set of its peers: valid until the next call for this group, or for as long as group_hold says. */
+struct peer_set *group_set_slow(struct group *g);
+static inline struct peer_set *group_set(struct group *g)
+{
+    if (likely(!g->roster || atomic_load_explicit(&g->roster->version, memory_order_relaxed) == g->set->version)) return g->set;
+    return group_set_slow(g);
+}
+/* With the configuration. */
+void group_set_end(struct group *g);
+/* Keeps the set until the pool ends. */
+void group_hold(struct peer_set *set, struct pool *pool);
+/* Peers from … to this - 1 are of one priority. */
+uint32_t group_level_end(const struct peer_set *set, uint32_t from);
 
 /* The lock of what the balancing algorithm keeps in shared memory; what a dead holder left half done is mended. A group of one
  * peer has none. */

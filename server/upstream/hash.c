@@ -9,7 +9,7 @@
 
 enum { TRIES = 20 };
 
-struct hash { struct template *key; struct shares shares; };
+struct hash { struct template *key; };
 struct place { struct text key; uint32_t hash, again; };
 
 conf_result balance_hash_set(struct conf *cf, struct group *g, struct text key)
@@ -22,17 +22,19 @@ conf_result balance_hash_set(struct conf *cf, struct group *g, struct text key)
     return NULL;
 }
 
-static conf_result prepare(struct conf *cf, struct group *g)
+static conf_result prepare(const struct group *g, struct peer_set *set, struct pool *pool)
 {
-    struct hash *c = g->balance_conf;
-    c->shares = shares_of(cf->pool, g);
+    (void) g;
+    struct shares *s = set->prepared = pool_new(pool, struct shares);
+    *s = shares_of(pool, set);
     return NULL;
 }
 
 static void begin(struct pick *p)
 {
     const struct hash *c = p->group->balance_conf;
-    struct text key = p->eval && c->shares.total ? template_render(c->key, p->eval) : T("");
+    const struct shares *s = p->set->prepared;
+    struct text key = p->eval && s->total ? template_render(c->key, p->eval) : T("");
     if (!key.n) return;
     struct place *at = p->data = pool_new(p->pool, struct place);
     at->key = key;
@@ -54,10 +56,10 @@ static uint32_t hash_again(struct place *at)
 
 static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
 {
-    const struct hash *c = p->group->balance_conf;
+    const struct shares *s = p->set->prepared;
     struct place *at = p->data;
-    while (at && !p->backups && p->looks <= TRIES) {
-        struct peer *peer = shares_peer(&c->shares, p->group, hash_again(at) % c->shares.total);
+    while (at && !p->from && p->looks <= TRIES) {
+        struct peer *peer = shares_peer(s, p->set, hash_again(at) % s->total);
         if (pick_take(p, peer)) return peer;
         p->looks++;
     }

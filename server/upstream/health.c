@@ -77,7 +77,7 @@ static void schedule(struct health_target *t)
     timer_set(&t->timer, t->check->interval_ms + chance(t->check->jitter_ms + 1));
 }
 
-static bool is_down(const struct peer *p) { return p->down; }
+static bool is_down(const struct peer *p) { return atomic_load_explicit(&p->state->marks, memory_order_relaxed) & PEER_DOWN; }
 
 static void fire(struct timer *timer)
 {
@@ -90,39 +90,17 @@ static void fire(struct timer *timer)
 
 /* ---- what is known ---- */
 
-static const char *name_of(uint32_t marks) { return marks & PEER_UNHEALTHY ? "unhealthy" : marks ? "checking" : "up"; }
-
-/* Both marks at once, with one line in the log; they are seen by all workers at their next pick. */
-static void mark(struct peer *p, uint32_t marks, const char *reason)
-{
-    struct peer_state *s = p->state;
-    uint32_t was = atomic_exchange(&s->marks, marks);
-    if (was == marks) return;
-    if (marks & ~was & PEER_UNHEALTHY) atomic_fetch_add_explicit(&s->unhealthy, 1, memory_order_relaxed);
-    if (!marks) atomic_store(&s->fails, 0);
-    log_at(log_main, marks & PEER_UNHEALTHY ? L_WARN : L_NOTICE, NULL, 0, "peer %.*s of upstream \"%.*s\" was %s, is %s: %s",
-        TEXT_ARG(p->name), TEXT_ARG(p->group->name), name_of(was), name_of(marks), reason);
-}
-
-static void count(struct peer *p, bool passed)
-{
-    struct peer_state *s = p->state;
-    atomic_fetch_add_explicit(&s->checks, 1, memory_order_relaxed);
-    if (!passed) atomic_fetch_add_explicit(&s->checks_failed, 1, memory_order_relaxed);
-    atomic_store_explicit(&s->check_passed, passed ? 2 : 1, memory_order_relaxed);
-}
-
 /* One bad verdict of any check is enough. */
 static void settle(struct health_target *t)
 {
     const struct health_target *bad = NULL, *new = NULL;
     for (const struct health_check *h = checks; h; h = h->next) {
-        const struct health_target *other = h->group == t->check->group && h->targets ? &h->targets[t->peer->index] : NULL;
+        const struct health_target *other = h->set == t->check->set && h->targets ? &h->targets[t->peer->index] : NULL;
         if (other && other->verdict == HEALTH_BAD) bad = other;
         if (other && other->verdict == HEALTH_NEW) new = other;
     }
     uint32_t want = bad ? PEER_UNHEALTHY : new ? PEER_CHECKING : 0;
-    mark(t->peer, want, bad ? bad->why : new ? "its health is to be checked first" : "health check passed");
+    peer_set_health(t->peer, want, bad ? bad->why : new ? "its health is to be checked first" : "health check passed");
 }
 
 static void judge(struct health_target *t, bool passed)
@@ -149,7 +127,7 @@ void health_told(struct health_target *t, bool passed, const char *why)
         log_at(t->check->log ? t->check->log : log_main, L_INFO, NULL, 0, "health check of peer %.*s of upstream \"%.*s\" failed: %s",
             TEXT_ARG(t->peer->name), TEXT_ARG(t->peer->group->name), why);
     }
-    count(t->peer, passed);
+    peer_count_check(t->peer, passed);
     judge(t, passed);
     settle(t);
     schedule(t);
@@ -192,8 +170,9 @@ static void close_target(struct health_target *t)
 
 static void forgive(struct group *g)
 {
-    for (uint32_t i = 0; i < g->count; i++)
-        if (atomic_load_explicit(&g->peers[i].state->marks, memory_order_relaxed)) mark(&g->peers[i], 0, "it is not checked any more");
+    struct peer_set *set = group_set(g);
+    for (uint32_t i = 0; i < set->count; i++)
+        if (atomic_load_explicit(&set->peers[i].state->marks, memory_order_relaxed) & (PEER_CHECKING | PEER_UNHEALTHY)) peer_set_health(&set->peers[i], 0, "it is not checked any more");
 }
 
 /* ---- the manager's life ---- */
@@ -205,17 +184,21 @@ void health_start(struct health_check *first)
         NEED(h, HEALTH_CHECK_MAGIC);
         struct group *g = h->group = h->probe->group(h);
         if (!g) continue;
-        h->targets = base_zalloc(g->count, sizeof *h->targets);
-        for (uint32_t i = 0; i < g->count; i++) open_target(h, &h->targets[i], &g->peers[i]);
+        h->pool = pool_open(0);
+        h->set = group_set(g);
+        group_hold(h->set, h->pool);
+        h->targets = base_zalloc(h->set->count, sizeof *h->targets);
+        for (uint32_t i = 0; i < h->set->count; i++) open_target(h, &h->targets[i], &h->set->peers[i]);
     }
     for (struct health_check *h = first; h; h = h->next)
-        for (uint32_t i = 0; h->group && i < h->group->count; i++) settle(&h->targets[i]);
+        for (uint32_t i = 0; h->set && i < h->set->count; i++) settle(&h->targets[i]);
 }
 
 void health_stop(void)
 {
     for (struct health_check *h = checks; h; h = h->next) {
-        for (uint32_t i = 0; h->targets && i < h->group->count; i++) close_target(&h->targets[i]);
+        for (uint32_t i = 0; h->targets && i < h->set->count; i++) close_target(&h->targets[i]);
+        pool_close(&h->pool);
         if (h->targets) loop_free_later(free, h->targets);
         h->targets = NULL;
     }
@@ -255,11 +238,11 @@ static bool open_cycle(struct cycle *c)
 
 static void expect(const struct health_check *h, struct group *g)
 {
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct peer *p = &g->peers[i];
-        bool was_good = atomic_load(&p->state->check_passed) == 2;
+    for (uint32_t i = 0; i < g->set->count; i++) {
+        struct peer *p = &g->set->peers[i];
+        bool was_good = atomic_load(&p->state->counts.check_passed) == 2;
         if (atomic_load(&p->state->marks) & PEER_UNHEALTHY || (h->persistent && was_good)) continue;
-        mark(p, PEER_CHECKING, "its health is to be checked first");
+        peer_set_health(p, PEER_CHECKING, "its health is to be checked first");
     }
 }
 

@@ -44,7 +44,9 @@ struct health_check {
     const struct log          *log;
     /* private, in the manager */
     struct group              *group;
-    struct health_target      *targets;       /* one for each of the group's peers, in their order */
+    struct peer_set           *set;           /* its peers, kept by pool */
+    struct pool               *pool;
+    struct health_target      *targets;       /* one for each of them, in their order */
 };
 #define HEALTH_DEFAULTS .magic = HEALTH_CHECK_MAGIC, .interval_ms = 5000, .fails = 1, .passes = 1
 

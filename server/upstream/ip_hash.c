@@ -7,7 +7,7 @@
 
 enum { TRIES = 20, SEED = 89, FACTOR = 113, MODULUS = 6271 };
 
-struct addresses { unsigned variable; struct shares shares; };
+struct addresses { unsigned variable; };
 struct address { struct text bytes; uint32_t hash; };
 
 conf_result balance_ip_hash_set(struct conf *cf, struct group *g)
@@ -18,17 +18,19 @@ conf_result balance_ip_hash_set(struct conf *cf, struct group *g)
     return NULL;
 }
 
-static conf_result prepare(struct conf *cf, struct group *g)
+static conf_result prepare(const struct group *g, struct peer_set *set, struct pool *pool)
 {
-    struct addresses *c = g->balance_conf;
-    c->shares = shares_of(cf->pool, g);
+    (void) g;
+    struct shares *s = set->prepared = pool_new(pool, struct shares);
+    *s = shares_of(pool, set);
     return NULL;
 }
 
 static void begin(struct pick *p)
 {
     const struct addresses *c = p->group->balance_conf;
-    if (!p->eval || !c->shares.total) return;
+    const struct shares *s = p->set->prepared;
+    if (!p->eval || !s->total) return;
     struct address *a = p->data = pool_new(p->pool, struct address);
     a->hash = SEED;
     a->bytes = value_text(eval_get(p->eval, c->variable));
@@ -38,11 +40,11 @@ static void begin(struct pick *p)
 
 static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
 {
-    const struct addresses *c = p->group->balance_conf;
+    const struct shares *s = p->set->prepared;
     struct address *a = p->data;
-    while (a && !p->backups && p->looks <= TRIES) {
+    while (a && !p->from && p->looks <= TRIES) {
         for (size_t i = 0; i < a->bytes.n; i++) a->hash = (a->hash * FACTOR + (unsigned char) a->bytes.p[i]) % MODULUS;
-        struct peer *peer = shares_peer(&c->shares, p->group, a->hash % c->shares.total);
+        struct peer *peer = shares_peer(s, p->set, a->hash % s->total);
         if (pick_take(p, peer)) return peer;
         p->looks++;
     }

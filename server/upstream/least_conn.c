@@ -8,7 +8,7 @@ static struct peer *least(struct pick *p, uint32_t from, uint32_t to, uint64_t *
 {
     struct peer *best = NULL;
     for (uint32_t i = from; i < to; i++) {
-        struct peer *peer = &p->group->peers[i];
+        struct peer *peer = &p->set->peers[i];
         if (!pick_may(p, peer)) continue;
         uint64_t load = load_of(peer), here = 0, there = 0;
         if (best) {
@@ -31,7 +31,7 @@ static struct peer *turn(struct pick *p, struct peer *best, uint32_t to, uint64_
     int64_t total = 0;
     best = NULL;
     for (uint32_t i = first->index; i < to; i++) {
-        struct peer *peer = &p->group->peers[i];
+        struct peer *peer = &p->set->peers[i];
         if (peer != first && (!pick_may(p, peer) || load_of(peer) * first->weight != load * peer->weight)) continue;
         struct peer_state *s = peer->state;
         s->current += s->effective;

@@ -12,10 +12,11 @@ conf_result balance_random_set(struct conf *cf, struct group *g, bool two)
     return NULL;
 }
 
-static conf_result prepare(struct conf *cf, struct group *g)
+static conf_result prepare(const struct group *g, struct peer_set *set, struct pool *pool)
 {
-    struct shares *s = g->balance_conf = pool_new(cf->pool, struct shares);
-    *s = shares_of(cf->pool, g);
+    (void) g;
+    struct shares *s = set->prepared = pool_new(pool, struct shares);
+    *s = shares_of(pool, set);
     return NULL;
 }
 
@@ -32,14 +33,14 @@ static uint64_t any_number(void)
 
 static struct peer *draw(struct pick *p)
 {
-    const struct shares *s = p->group->balance_conf;
-    return shares_peer(s, p->group, any_number() % s->total);
+    const struct shares *s = p->set->prepared;
+    return shares_peer(s, p->set, any_number() % s->total);
 }
 
 static bool looks_left(const struct pick *p)
 {
-    const struct shares *s = p->group->balance_conf;
-    return !p->backups && p->looks <= TRIES && s->count > 1;
+    const struct shares *s = p->set->prepared;
+    return !p->from && p->looks <= TRIES && s->count > 1;
 }
 
 static struct peer *next_one(struct pick *p, uint32_t from, uint32_t to)

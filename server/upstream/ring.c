@@ -14,14 +14,14 @@ enum { TRIES = 20, TRIES_BOUNDED = 256, POINTS = 160, POINTS_MAX = 1 << 27, INDE
 
 /* Peers in one stretch that one server line, or lines of the same text, named. */
 struct run { uint32_t from, to; struct run *next; };
+struct ring_conf { struct template *key; double bound; };      /* bound 0: none */
 struct ring {
-    struct template *key;
     uint32_t         count;
     uint64_t        *points;         /* each: hash << 32 | number of the run; sorted */
     unsigned         bits;           /* of a hash, the upper ones: an index of starts */
     uint32_t        *starts;         /* the first point whose hash has these bits or more; one more at the end */
     struct run      *runs;
-    double           bound;          /* 0: none */
+    double           bound;
     double           fair;           /* requests in hand for one of weight, as this worker saw it last, the coming one counted */
     uint32_t         fresh;          /* so many picks until it looks again */
 };
@@ -30,7 +30,7 @@ struct spot { uint32_t at; };
 conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key, double bound)
 {
     conf_result why;
-    struct ring *c = pool_new(cf->pool, struct ring);
+    struct ring_conf *c = pool_new(cf->pool, struct ring_conf);
     c->key = template_compile_kind(cf, g->kind, key, &why);
     if (!c->key) return why;
     c->bound = bound;
@@ -105,9 +105,9 @@ static void index_points(struct ring *c, struct pool *pool)
 }
 
 /* The run of peer i, begun or made longer. Its points are those of the first run of the same text: *number_out. */
-static void add_run(struct ring *c, struct table *by_name, const struct group *g, uint32_t i, uint32_t *runs, uint32_t *number_out)
+static void add_run(struct ring *c, struct table *by_name, const struct peer_set *set, uint32_t i, uint32_t *runs, uint32_t *number_out)
 {
-    struct text name = g->peers[i].server;
+    struct text name = set->peers[i].server;
     struct run *first = table_get(by_name, name), *last = first;
     while (last && last->next) last = last->next;
     if (last && last->to == i) {
@@ -121,25 +121,30 @@ static void add_run(struct ring *c, struct table *by_name, const struct group *g
     *number_out = (uint32_t) (first - c->runs);
 }
 
-static conf_result prepare(struct conf *cf, struct group *g)
+static conf_result prepare(const struct group *g, struct peer_set *set, struct pool *pool)
 {
-    struct ring *c = g->balance_conf;
+    const struct ring_conf *conf = g->balance_conf;
+    struct ring *c = pool_new(pool, struct ring);
     uint64_t total = 0;
-    for (uint32_t i = 0; i < g->primary; i++) total += (uint64_t) g->peers[i].weight * POINTS;
+    for (uint32_t i = 0; i < set->primary; i++) total += (uint64_t) set->peers[i].weight * POINTS;
     if (total > POINTS_MAX) return "the weights of an upstream with consistent hashing are too large in sum";
+    struct pool *scratch = pool_open(0);
     struct table by_name;
-    table_init(&by_name, cf->scratch, false);
-    c->runs = pool_array(cf->pool, struct run, g->primary);
-    c->points = pool_alloc(cf->pool, total * sizeof *c->points);
+    table_init(&by_name, scratch, false);
+    c->runs = pool_array(pool, struct run, set->primary);
+    c->points = pool_alloc(pool, total * sizeof *c->points);
     uint64_t *end = c->points;
     uint32_t runs = 0, number;
-    for (uint32_t i = 0; i < g->primary; i++) {
-        add_run(c, &by_name, g, i, &runs, &number);
-        end = add_points(end, &g->peers[i], number);
+    for (uint32_t i = 0; i < set->primary; i++) {
+        add_run(c, &by_name, set, i, &runs, &number);
+        end = add_points(end, &set->peers[i], number);
     }
     sort_points(c->points, total);
     c->count = without_doubles(c->points, total);
-    index_points(c, cf->pool);
+    index_points(c, pool);
+    pool_close(&scratch);
+    c->bound = conf->bound;
+    set->prepared = c;
     return NULL;
 }
 
@@ -160,13 +165,13 @@ static uint32_t find_point(const struct ring *c, uint32_t hash)
 static void look_over(struct pick *p, struct ring *c)
 {
     uint64_t requests = 1, weight = 0;
-    for (uint32_t i = 0; i < p->group->primary; i++) {
-        const struct peer *peer = &p->group->peers[i];
+    for (uint32_t i = 0; i < p->set->primary; i++) {
+        const struct peer *peer = &p->set->peers[i];
         requests += atomic_load_explicit(&peer->state->inflight, memory_order_relaxed);
         if (pick_may(p, peer)) weight += peer->weight;
     }
     c->fair = weight ? (double) requests / (double) weight : 0;
-    c->fresh = p->group->primary / LOOK_OVER;
+    c->fresh = p->set->primary / LOOK_OVER;
 }
 
 static bool is_loaded(const struct ring *c, const struct peer *peer)
@@ -176,8 +181,9 @@ static bool is_loaded(const struct ring *c, const struct peer *peer)
 
 static void begin(struct pick *p)
 {
-    struct ring *c = p->group->balance_conf;
-    struct text key = p->eval && c->count ? template_render(c->key, p->eval) : T("");
+    const struct ring_conf *conf = p->group->balance_conf;
+    struct ring *c = p->set->prepared;
+    struct text key = p->eval && c && c->count ? template_render(conf->key, p->eval) : T("");
     if (!key.n) return;
     if (c->bound > 0 && (!c->fresh || !--c->fresh)) look_over(p, c);
     struct spot *s = p->data = pool_new(p->pool, struct spot);
@@ -187,7 +193,7 @@ static void begin(struct pick *p)
 static struct peer *take_light(struct pick *p, const struct ring *c, const struct run *run)
 {
     for (uint32_t i = run->from; i < run->to; i++) {
-        struct peer *peer = &p->group->peers[i];
+        struct peer *peer = &p->set->peers[i];
         if (!is_loaded(c, peer) && pick_take(p, peer)) return peer;
     }
     return NULL;
@@ -198,7 +204,7 @@ static struct peer *take_of(struct pick *p, const struct ring *c, const struct r
 {
     struct peer *found = NULL;
     for (; run && !found; run = run->next) {
-        struct peer *one = &p->group->peers[run->from];
+        struct peer *one = &p->set->peers[run->from];
         if (c->bound > 0) found = take_light(p, c, run);
         else if (run->to - run->from > 1) found = round_robin_next(p, run->from, run->to);
         else if (pick_take(p, one)) found = one;
@@ -208,10 +214,10 @@ static struct peer *take_of(struct pick *p, const struct ring *c, const struct r
 
 static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
 {
-    const struct ring *c = p->group->balance_conf;
+    const struct ring *c = p->set->prepared;
     struct spot *s = p->data;
     uint32_t most = c->bound > 0 ? TRIES_BOUNDED : TRIES;      /* one key may fill many a server */
-    while (s && !p->backups && p->looks <= most) {
+    while (s && !p->from && p->looks <= most) {
         struct peer *peer = take_of(p, c, &c->runs[(uint32_t) c->points[s->at % c->count]]);
         if (peer) return peer;
         s->at++;

@@ -9,7 +9,7 @@ static struct peer *richest(struct pick *p, uint32_t from, uint32_t to, int64_t 
     struct peer *best = NULL;
     int64_t total = 0;
     for (uint32_t i = from; i < to; i++) {
-        struct peer *peer = &p->group->peers[i];
+        struct peer *peer = &p->set->peers[i];
         if (!pick_may(p, peer)) continue;
         struct peer_state *s = peer->state;
         s->current += s->effective;
@@ -37,7 +37,7 @@ struct peer *round_robin_next(struct pick *p, uint32_t from, uint32_t to)
 void round_robin_done(struct pick *p, bool failed)
 {
     const struct peer *peer = p->peer;
-    if (!failed || p->group->count == 1 || !peer->max_fails) return;
+    if (!failed || p->set->count == 1 || !peer->max_fails) return;
     group_lock(p->group);
     struct peer_state *s = peer->state;
     s->effective = max_of(0, s->effective - s->weight / (int32_t) peer->max_fails);

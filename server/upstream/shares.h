@@ -11,9 +11,9 @@ struct shares {
     uint64_t *ends;         /* numbers below ends[i] and not below ends[i - 1] mean peer i */
 };
 
-/* Of the group's primary peers, those that are down too: who is down does not change what the others' numbers are. */
-struct shares shares_of(struct pool *pool, const struct group *g);
+/* Of the primary peers, those that are down too: who is down does not change what the others' numbers are. */
+struct shares shares_of(struct pool *pool, const struct peer_set *set);
 /* at is below total. */
-struct peer *shares_peer(const struct shares *s, const struct group *g, uint64_t at);
+struct peer *shares_peer(const struct shares *s, const struct peer_set *set, uint64_t at);
 
 #endif

@@ -1,29 +1,34 @@
 #include "upstream/state.h"
+#include "upstream/group_peer.h"
 #include "upstream/seat.h"
+#include "base/clock.h"
 
 /* Sparse: pages cost when touched. One size for ever, so that it is the same zone after each reload. */
-enum { ZONE_SIZE = 512 << 20 };
+enum { ZONE_SIZE = 512 << 20, RETIRED_MS = 3600000 };
+
+enum kind { PEER, GROUP, ROSTER };
 
 /* What stands in the zone under one name. */
 struct shared {
-    struct shared   *next;          /* of all, newest first: the master alone walks and changes it */
+    struct shared   *next;          /* of all, newest first: a roster stands before the group that it is of */
     uint64_t         generation;    /* the last that used it */
-    uint32_t         name_size, pad;
-    union { struct peer_state peer; struct group_state group; };
+    uint32_t         name_size;
+    enum kind        kind;
+    union { struct peer_state peer; struct group_state group; struct group_roster roster; };
     char             name[];
 };
 
-struct root { struct shared *first; uint64_t generation; };
+/* The list changes by one store: a dead holder of the lock leaves nothing to be mended. */
+struct root { struct shm_lock lock; uint32_t pad; struct shared *first; uint64_t generation; };
 
 static struct zone *zone;
 static struct root *root;
-static uint64_t serving;
 
 struct zone *state_zone(void) { return zone; }
 
 static uint64_t signature(void)
 {
-    return 0x7570730000000001ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
+    return 0x7570730000000002ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
 }
 
 static bool open_zone(void)
@@ -35,116 +40,201 @@ static bool open_zone(void)
 }
 
 /* The object called name, made when there is none; NULL: the zone is full. */
-static struct shared *find(struct text name)
+static struct shared *find(struct text name, enum kind kind, uint64_t generation)
 {
     bool made;
+    shm_lock(&root->lock);
     struct shared *s = shm_object(zone, name, sizeof *s + name.n, &made);
-    if (!s) return NULL;
-    if (made) {
+    if (s && made) {
         memcpy(s->name, name.p, name.n);
         s->name_size = (uint32_t) name.n;
+        s->kind = kind;
         s->next = root->first;
         root->first = s;
     }
-    s->generation = serving;
+    if (s && s->generation < generation) s->generation = generation;
+    if (s && kind == PEER) atomic_store(&s->peer.retired_ms, 0);
+    shm_unlock(&root->lock);
     return s;
 }
 
-static struct text name_of(struct build *b, const struct group *g, const struct peer *p, unsigned copy)
+static void begin_name(struct build *b, const struct group *g, char kind)
 {
     b->n = 0;
     build_char(b, g->kind == EVAL_HTTP ? 'h' : 's');
-    build_char(b, g->implicit ? 'i' : 'u');
+    build_char(b, kind);
     build_text(b, g->name);
-    if (p) {
-        build_char(b, ' ');
-        build_text(b, p->name);
-        build_char(b, p->backup ? 'b' : 'p');
-        build_u64(b, copy);
-    }
-    return build_done(b);
 }
 
-/* Two servers of one group may have the same address: the second is a copy of its own. */
-static unsigned copies_before(const struct group *g, uint32_t index)
+static char letter(const struct group *g) { return g->implicit ? 'i' : 'u'; }
+
+static struct group_state *group_of(struct build *b, const struct group *g, uint64_t generation)
 {
-    unsigned n = 0;
-    const struct peer *p = &g->peers[index];
-    if (g->count > 1024) return 0;
-    for (uint32_t i = 0; i < index; i++) n += g->peers[i].backup == p->backup && text_eq(g->peers[i].name, p->name);
-    return n;
+    begin_name(b, g, letter(g));
+    struct shared *s = find(build_done(b), GROUP, generation);
+    return s ? &s->group : NULL;
+}
+
+static struct group_roster *roster_of(struct build *b, const struct group *g, uint64_t generation)
+{
+    begin_name(b, g, 'r');
+    build_char(b, ' ');
+    build_u64(b, generation);
+    struct shared *s = find(build_done(b), ROSTER, generation);
+    if (!s) return NULL;
+    s->roster.generation = generation;
+    s->roster.next_id = g->next_id;
+    s->roster.state = g->state;
+    return &s->roster;
+}
+
+static struct peer_state *peer_of(struct build *b, const struct group *g, const struct peer *p, uint64_t generation)
+{
+    begin_name(b, g, letter(g));
+    build_char(b, ' ');
+    build_text(b, p->name);
+    build_char(b, ' ');
+    build_u64(b, p->copy);
+    struct shared *s = find(build_done(b), PEER, generation);
+    return s ? &s->peer : NULL;
+}
+
+struct peer_state *state_of_peer(const struct group *g, const struct peer *p)
+{
+    char room[2048];
+    struct build b = build_in_room(room, sizeof room);
+    return peer_of(&b, g, p, g->roster->generation);
 }
 
 static void set_weights(struct group *g)
 {
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct peer *p = &g->peers[i];
+    for (uint32_t i = 0; i < g->base.count; i++) {
+        struct peer *p = &g->base.peers[i];
         if (p->state->weight == (int32_t) p->weight) continue;
         p->state->weight = p->state->effective = (int32_t) p->weight;
         p->state->current = 0;
     }
 }
 
-static bool attach(struct group *g, struct build *b)
+static void set_marks(struct group *g)
 {
-    if (g->count > 1) {
-        struct shared *s = find(name_of(b, g, NULL, 0));
-        if (!s) return false;
-        g->state = &s->group;
+    for (uint32_t i = 0; i < g->base.count; i++) {
+        struct peer *p = &g->base.peers[i];
+        uint32_t want = (p->down ? PEER_DOWN : 0) | (p->drain ? PEER_DRAINING : 0);
+        peer_mark(p, want, (PEER_DOWN | PEER_DRAINING) & ~want, "configuration");
     }
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct shared *s = find(name_of(b, g, &g->peers[i], copies_before(g, i)));
-        if (!s) return false;
-        g->peers[i].state = &s->peer;
+}
+
+static bool attach(struct group *g, struct build *b, uint64_t generation)
+{
+    if ((g->base.count > 1 || !g->implicit) && !(g->state = group_of(b, g, generation))) return false;
+    if (!g->implicit && !(g->roster = roster_of(b, g, generation))) return false;
+    for (uint32_t i = 0; i < g->base.count; i++) {
+        struct peer *p = &g->base.peers[i];
+        if (!(p->state = peer_of(b, g, p, generation))) return false;
     }
     set_weights(g);
+    if (!g->roster) set_marks(g);
     return true;
 }
 
-/* Gives back what only generations before least used. */
-static void sweep(uint64_t least)
+/* ---- giving back ---- */
+
+static void end_roster(struct group_roster *r)
 {
-    for (struct shared **at = &root->first; *at; ) {
-        struct shared *s = *at;
-        if (s->generation >= least) { at = &s->next; continue; }
-        *at = s->next;
-        char name[1024];
-        struct text t = { name, min_of(s->name_size, sizeof name) };
-        memcpy(name, s->name, t.n);
-        shm_object_end(zone, t);
-    }
+    if (r->state->latest == r) r->state->latest = NULL;
+    group_peer_end_all(zone, r);
 }
 
-bool state_open(struct groups *const sets[EVAL_KINDS], struct pool *pool)
+static void end_object(struct shared **at)
 {
-    if (!open_zone()) return false;
-    serving = ++root->generation;
-    char room[1000];
+    struct shared *s = *at;
+    if (s->kind == ROSTER) end_roster(&s->roster);
+    *at = s->next;
+    char name[2048];
+    struct text t = { name, min_of(s->name_size, sizeof name) };
+    memcpy(name, s->name, t.n);
+    shm_object_end(zone, t);
+}
+
+/* What only generations before least used. */
+static void sweep(uint64_t least)
+{
+    shm_lock(&root->lock);
+    for (struct shared **at = &root->first; *at; ) {
+        if ((*at)->generation >= least) at = &(*at)->next;
+        else end_object(at);
+    }
+    shm_unlock(&root->lock);
+}
+
+static bool is_forgotten(struct shared *s, uint64_t least)
+{
+    uint64_t retired = s->kind == PEER ? atomic_load(&s->peer.retired_ms) : 0;
+    return retired && clock_now.ms > retired && clock_now.ms - retired > RETIRED_MS && s->generation <= least && !atomic_load(&s->peer.inflight);
+}
+
+/* A request that still has a set with such a peer does not ask it any more: pick_next sees that the set is old. */
+void state_sweep_retired(void)
+{
+    if (!zone) return;
+    uint64_t least = seat_least_generation(zone, UINT64_MAX);
+    shm_lock(&root->lock);
+    for (struct shared **at = &root->first; *at; ) {
+        if (is_forgotten(*at, least)) end_object(at);
+        else at = &(*at)->next;
+    }
+    shm_unlock(&root->lock);
+}
+
+/* ---- of processes ---- */
+
+uint64_t state_open(struct groups *const sets[EVAL_KINDS], struct pool *pool)
+{
+    if (!open_zone()) return 0;
+    uint64_t generation = ++root->generation;
+    char room[2048];
     struct build b = build_in_room(room, sizeof room);
     for (unsigned kind = 0; kind < EVAL_KINDS; kind++) {
         if (!sets[kind]) continue;
         for (struct group *g = groups_first(sets[kind]); g; g = g->next) {
-            if (attach(g, &b)) continue;
+            if (attach(g, &b, generation)) continue;
             log_at(log_main, L_WARN, NULL, 0, "shared memory of upstreams is used up: each worker judges the peers of \"%.*s\" by itself", TEXT_ARG(g->name));
             state_private(g, pool);
         }
     }
     /* Not what the generation before used, even if nobody serves it just now: this one may yet be dropped. */
-    sweep(seat_least_generation(zone, serving - 1));
-    return true;
+    sweep(seat_least_generation(zone, generation - 1));
+    return generation;
 }
 
-void state_worker_start(void)
+/* Once, by the first process of the generation: later ones may come after an administrator's change. */
+static void begin_to_serve(struct group *g)
+{
+    shm_lock(&g->roster->lock);
+    if (!g->roster->marked) set_marks(g);
+    g->roster->marked = 1;
+    g->state->latest = g->roster;
+    shm_unlock(&g->roster->lock);
+}
+
+void state_worker_start(struct groups *const sets[EVAL_KINDS], uint64_t generation)
 {
     if (!zone) return;
     if (!seat_open(zone)) log_at(log_main, L_WARN, NULL, 0, "no seat is free in the shared memory of upstreams");
-    seat_serving(serving);
+    seat_serving(generation);
+    for (unsigned kind = 0; kind < EVAL_KINDS; kind++)
+        for (struct group *g = sets[kind] ? groups_first(sets[kind]) : NULL; g; g = g->next)
+            if (g->roster) begin_to_serve(g);
 }
 
 void state_private(struct group *g, struct pool *pool)
 {
+    struct peer_set *set = &g->base;
+    g->roster = NULL;
     g->state = pool_new(pool, struct group_state);
-    struct peer_state *v = pool_array(pool, struct peer_state, g->count);
-    for (uint32_t i = 0; i < g->count; i++) g->peers[i].state = &v[i];
+    struct peer_state *v = pool_array(pool, struct peer_state, set->count);
+    for (uint32_t i = 0; i < set->count; i++) set->peers[i].state = &v[i];
     set_weights(g);
+    set_marks(g);
 }

@@ -7,10 +7,15 @@
 
 #include "upstream/group.h"
 
-/* In the master, when a configuration is whole: finds or makes the states of all groups. False after a log line. */
-bool state_open(struct groups *const sets[EVAL_KINDS], struct pool *pool);
-/* In a worker (and the manager): takes a seat. */
-void state_worker_start(void);
+/* In the master, when a configuration is whole: finds or makes the states of all groups. The number of this generation; 0 after
+ * a log line. */
+uint64_t state_open(struct groups *const sets[EVAL_KINDS], struct pool *pool);
+/* In a worker (and the manager): takes a seat; what the configuration says of the peers holds from now on. */
+void state_worker_start(struct groups *const sets[EVAL_KINDS], uint64_t generation);
+/* The state of a peer that comes while the group serves (name and copy are what it is found by); NULL: the zone is full. */
+struct peer_state *state_of_peer(const struct group *g, const struct peer *p);
+/* Gives back the states of peers that no set has had for long. Any process, now and then. */
+void state_sweep_retired(void);
 /* Private states, in pool: for groups made at run time, and tests. */
 void state_private(struct group *g, struct pool *pool);
 /* The zone, or NULL before the first state_open. */

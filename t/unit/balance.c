@@ -25,7 +25,7 @@ static struct group *make(const char *name, const char *servers)
         const char *p = word.p;
         while (*p >= '0' && *p <= '9') s.weight = s.weight * 10 + (unsigned) (*p++ - '0');
         for (; p < word.p + word.n; p++) {
-            if (*p == 'b') s.backup = true;
+            if (*p == 'b') s.priority = true;
             if (*p == 'd') s.down = true;
             if (*p == 'c') s.max_conns = (unsigned) (p[1] - '0');
             if (*p == 'f') s.max_fails = (unsigned) (p[1] - '0');
@@ -96,7 +96,7 @@ static void test_tries(void)
     }
     is_str(seen, "abd", "each once, the backup last");
     is_int(p.tries, 0, "no try is left");
-    is_int(atomic_load(&g->peers[0].state->inflight), 0, "nothing is held");
+    is_int(atomic_load(&g->set->peers[0].state->inflight), 0, "nothing is held");
 }
 
 static void test_failures(void)
@@ -110,7 +110,7 @@ static void test_failures(void)
     clock_fake(1010001, 1010001);
     struct pick p;
     pick_open(&p, g, pool, NULL);
-    while (pick_next(&p) != &g->peers[0]) {
+    while (pick_next(&p) != &g->set->peers[0]) {
         pick_done(&p, PEER_WELL, &quiet, NULL);
         pick_open(&p, g, pool, NULL);
     }
@@ -141,13 +141,13 @@ static void test_max_conns(void)
     pick_done(&p[0], PEER_WELL, &quiet, NULL);
     pick_done(&p[2], PEER_WELL, &quiet, NULL);
     pick_done(&p[3], PEER_WELL, &quiet, NULL);
-    is_int(atomic_load(&g->peers[0].state->inflight) + atomic_load(&g->peers[1].state->inflight), 0, "all given back");
+    is_int(atomic_load(&g->set->peers[0].state->inflight) + atomic_load(&g->set->peers[1].state->inflight), 0, "all given back");
 }
 
 /* Workers take and give back; one of them dies with what it holds. */
 static void child(struct group *g, unsigned rounds, unsigned keep)
 {
-    state_worker_start();
+    state_worker_start(sets, 1);
     static struct pick p;
     for (unsigned i = 0; i < rounds; i++) {
         pick_open(&p, g, pool, NULL);
@@ -166,7 +166,7 @@ static void child(struct group *g, unsigned rounds, unsigned keep)
 static void test_shared(void)
 {
     struct group *g = make("shared", "2 1 1");
-    ok(state_open(sets, pool), "zone");
+    ok(state_open(sets, pool) != 0, "zone");
     pid_t pids[4];
     for (unsigned i = 0; i < 4; i++) {
         fflush(stdout);
@@ -176,37 +176,37 @@ static void test_shared(void)
     for (unsigned i = 0; i < 4; i++) waitpid(pids[i], NULL, 0);
     uint64_t picked[3], held = 0;
     for (int i = 0; i < 3; i++) {
-        picked[i] = atomic_load(&g->peers[i].state->picked);
-        held += atomic_load(&g->peers[i].state->inflight);
+        picked[i] = atomic_load(&g->set->peers[i].state->picked);
+        held += atomic_load(&g->set->peers[i].state->inflight);
     }
     is_int(picked[0] + picked[1] + picked[2], 8007, "every pick was counted");
     ok(picked[0] >= 4003 && picked[0] <= 4004 && picked[1] >= 2001 && picked[1] <= 2002, "the turn is one for all: %u %u %u", (unsigned) picked[0], (unsigned) picked[1], (unsigned) picked[2]);
     is_int(held, 7, "the dead one's holds are still counted");
     is_int(seat_mend(state_zone()), 7, "mended");
     held = 0;
-    for (int i = 0; i < 3; i++) held += atomic_load(&g->peers[i].state->inflight);
+    for (int i = 0; i < 3; i++) held += atomic_load(&g->set->peers[i].state->inflight);
     is_int(held, 0, "and given back");
 }
 
 static void test_generations(void)
 {
     struct group *g = make("kept", "1 1");
-    ok(state_open(sets, pool), "first generation");
-    atomic_store(&g->peers[1].state->fails, 5);
+    ok(state_open(sets, pool) != 0, "first generation");
+    atomic_store(&g->set->peers[1].state->fails, 5);
     g = make("kept", "1 3 1");
-    ok(state_open(sets, pool), "second, with another server and another weight");
-    is_int(atomic_load(&g->peers[1].state->fails), 5, "what is known of a peer stays");
-    is_int(g->peers[1].state->effective, 3, "its weight is the new one");
-    is_int(atomic_load(&g->peers[2].state->fails), 0, "the new one is new");
+    ok(state_open(sets, pool) != 0, "second, with another server and another weight");
+    is_int(atomic_load(&g->set->peers[1].state->fails), 5, "what is known of a peer stays");
+    is_int(g->set->peers[1].state->effective, 3, "its weight is the new one");
+    is_int(atomic_load(&g->set->peers[2].state->fails), 0, "the new one is new");
     size_t before = shm_figures(state_zone()).objects;
     for (int i = 0; i < 3; i++) {
         make("other", "1 1");
-        ok(state_open(sets, pool), "generation without it");
+        ok(state_open(sets, pool) != 0, "generation without it");
     }
     ok(shm_figures(state_zone()).objects < before, "what nobody uses is given back");
     g = make("kept", "1 1");
-    ok(state_open(sets, pool), "it comes again");
-    is_int(atomic_load(&g->peers[1].state->fails), 0, "and begins anew");
+    ok(state_open(sets, pool) != 0, "it comes again");
+    is_int(atomic_load(&g->set->peers[1].state->fails), 0, "and begins anew");
 }
 
 int main(void)

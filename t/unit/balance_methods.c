@@ -71,7 +71,7 @@ static struct group *make(const char *name, enum method m, const char *servers)
         struct group_server s = { .address = pool_printf(pool, "127.0.0.1:%u", 1000 + i), .weight = (uint32_t) atoi(word.p), .max_fails = 1, .fail_timeout_ms = 10000 };
         long long at = text_find_char(word, 'c');
         s.max_conns = at >= 0 ? (uint32_t) atoi(word.p + at + 1) : 0;
-        s.backup = text_find_char(word, 'b') >= 0;
+        s.priority = text_find_char(word, 'b') >= 0;
         s.down = text_find_char(word, 'd') >= 0;
         ok(!group_add_server(cf, g, &s), "server %.*s", TEXT_ARG(word));
     }
@@ -118,7 +118,7 @@ static void set_key(unsigned i)
     client = text_of((const char *) &address, 4);
 }
 
-static uint32_t load(const struct group *g, unsigned i) { return atomic_load(&g->peers[i].state->inflight); }
+static uint32_t load(const struct group *g, unsigned i) { return atomic_load(&g->set->peers[i].state->inflight); }
 
 /* ---- */
 
@@ -127,11 +127,11 @@ static void test_shares(void)
     const char *cases[] = { "1 1 1", "5 5", "3 1 2", "1 100 1 7" };
     for (unsigned c = 0; c < countof(cases); c++) {
         struct group *g = make_private(RANDOM, cases[c]);
-        struct shares s = shares_of(pool, g);
+        struct shares s = shares_of(pool, g->set);
         unsigned wrong = 0;
         uint64_t at = 0;
-        for (uint32_t i = 0; i < g->count; i++)
-            for (uint32_t k = 0; k < g->peers[i].weight; k++) wrong += shares_peer(&s, g, at++) != &g->peers[i];
+        for (uint32_t i = 0; i < g->set->count; i++)
+            for (uint32_t k = 0; k < g->set->peers[i].weight; k++) wrong += shares_peer(&s, g->set, at++) != &g->set->peers[i];
         ok(!wrong && at == s.total, "every number means its peer: %s", cases[c]);
     }
 }
@@ -245,10 +245,10 @@ static void test_bounded(void)
     for (unsigned n = 1; n <= 2000; n++) {
         set_key(n <= 1000 ? 5 : n);
         hold(g);
-        for (uint32_t i = 0; i < g->count; i++) over += load(g, i) > 1.25 * n * g->peers[i].weight / 8 + 1;
+        for (uint32_t i = 0; i < g->set->count; i++) over += load(g, i) > 1.25 * n * g->set->peers[i].weight / 8 + 1;
     }
     is_int(over, 0, "bounded");
-    for (unsigned i = 0; i < g->count; i++) sum += load(g, i);
+    for (unsigned i = 0; i < g->set->count; i++) sum += load(g, i);
     is_int(sum, 2000, "all are held");
     static char first[1000];
     struct group *unbounded = make_private(RING, "1 1 2 1 1 1 1");
@@ -270,7 +270,7 @@ static void child(struct group *g, unsigned most, int ready, int hold_now, int e
     static struct pick p[64];
     char c = 0;
     unsigned n = 0;
-    state_worker_start();
+    state_worker_start(sets, 1);
     for (unsigned i = 0; i < 4000; i++) {
         struct pick *q = &p[(i * 7) % 64];
         if (q->peer) pick_done(q, PEER_WELL, &quiet, NULL);
@@ -305,7 +305,7 @@ static void run_four(struct group *g, unsigned most, uint32_t *loads)
     }
     for (unsigned turn = 0; turn < 2; turn++) {
         wait_for(ready[0], 4);
-        for (uint32_t i = 0; turn && i < g->count; i++) loads[i] = load(g, i);
+        for (uint32_t i = 0; turn && i < g->set->count; i++) loads[i] = load(g, i);
         ok(write(go[turn][1], "1234", 4) == 4, "go on");
     }
     for (unsigned i = 0; i < 4; i++) waitpid(pids[i], NULL, 0);
@@ -315,7 +315,7 @@ static void run_four(struct group *g, unsigned most, uint32_t *loads)
         close(go[1][i]);
     }
     uint32_t left = 0;
-    for (uint32_t i = 0; i < g->count; i++) left += load(g, i);
+    for (uint32_t i = 0; i < g->set->count; i++) left += load(g, i);
     is_int(left, 0, "nothing is held after them");
 }
 
@@ -323,14 +323,14 @@ static void test_shared(void)
 {
     uint32_t loads[5];
     struct group *g = make("even", LEAST_CONN, "1 1 2 1 5");
-    ok(state_open(sets, pool), "zone");
+    ok(state_open(sets, pool) != 0, "zone");
     run_four(g, 250, loads);
     ok(loads[0] == 100 && loads[1] == 100 && loads[2] == 200 && loads[3] == 100 && loads[4] == 500, "least_conn by four processes, exactly: %u %u %u %u %u",
        loads[0], loads[1], loads[2], loads[3], loads[4]);
     for (enum method m = LEAST_CONN; m < METHODS; m++) {
         set_key(m);
         g = make(names[m], m, "1c10 1c20 2c30 1c40 5c50");
-        ok(state_open(sets, pool), "zone");
+        ok(state_open(sets, pool) != 0, "zone");
         run_four(g, 500, loads);
         ok(loads[0] == 10 && loads[1] == 20 && loads[2] == 30 && loads[3] == 40 && loads[4] == 50, "%s: max_conns by four processes, exactly: %u %u %u %u %u", names[m],
            loads[0], loads[1], loads[2], loads[3], loads[4]);

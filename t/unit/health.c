@@ -10,13 +10,13 @@ static struct log quiet = { NULL, L_STDERR };
 enum { PEERS = 600 };
 static struct peer       peers[PEERS];
 static struct peer_state states[PEERS];
-static struct group      group = { .magic = GROUP_MAGIC, .name = TEXT_INIT("g"), .peers = peers };
+static struct group      group = { .magic = GROUP_MAGIC, .name = TEXT_INIT("g"), .set = &group.base, .base = { .magic = PEER_SET_MAGIC, .group = &group, .peers = peers } };
 static struct group_ref  ref = { .group = &group };
 
 static void make_group(uint32_t n)
 {
     memset(states, 0, sizeof states);
-    group.count = n;
+    group.base.count = n;
     for (uint32_t i = 0; i < n; i++) peers[i] = (struct peer) { .group = &group, .index = i, .state = &states[i], .name = T("p") };
 }
 
@@ -83,9 +83,9 @@ static void test_thresholds(void)
     uint64_t before = clock_now.ms;
     answer(true);
     is_int(states[0].marks, 0, "three in a row");
-    is_int(states[0].unhealthy, 1, "it was unhealthy once");
-    is_int(states[0].checks, 10, "checks were counted");
-    is_int(states[0].checks_failed, 4, "and the failed ones");
+    is_int(states[0].counts.unhealthy, 1, "it was unhealthy once");
+    is_int(states[0].counts.checks, 10, "checks were counted");
+    is_int(states[0].counts.checks_failed, 4, "and the failed ones");
     until(asked_count > 0);
     ok(clock_now.ms - before >= 5, "never sooner than the interval");
     health_stop();
@@ -138,7 +138,7 @@ static void test_turns(void)
     is_int(most, 256, "no more at once, however many are due");
     for (unsigned i = 0; i < 3000; i++) answer(true);
     uint64_t least = UINT64_MAX;
-    for (unsigned i = 0; i < PEERS; i++) least = min_of(least, atomic_load(&states[i].checks));
+    for (unsigned i = 0; i < PEERS; i++) least = min_of(least, atomic_load(&states[i].counts.checks));
     is_int(most, 256, "nor later");
     ok(least > 0, "everyone has its turn");
     health_stop();
@@ -162,7 +162,7 @@ static void test_tcp(void)
     if (listen(fds[0], 8) != 0) abort();
     health_start(&h);
     ok(until(states[1].marks == PEER_UNHEALTHY), "nobody listens");
-    ok(until(states[0].checks > 0), "somebody does");
+    ok(until(states[0].counts.checks > 0), "somebody does");
     is_int(states[0].marks, 0, "and is well");
     if (listen(fds[1], 8) != 0) abort();
     ok(until(states[1].marks == 0), "now the other one too");
