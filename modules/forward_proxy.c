@@ -97,17 +97,18 @@ static struct group *make_group(struct request *r, struct forward *f, struct tex
 {
     struct group *g = group_of_address(r->pool, &f->addrs[0], name);
     if (f->count == 1) {
-        g->peers[0].name = addr_text(r->pool, &f->addrs[0], false);
+        g->set->peers[0].name = addr_text(r->pool, &f->addrs[0], false);
         return g;
     }
-    struct peer one = g->peers[0];
-    g->peers = pool_array(r->pool, struct peer, f->count);
-    g->count = g->primary = g->usable = f->count;
+    struct peer_set *set = g->set;
+    struct peer one = set->peers[0];
+    set->peers = pool_array(r->pool, struct peer, f->count);
+    set->count = set->primary = set->usable = f->count;
     for (uint32_t i = 0; i < f->count; i++) {
-        g->peers[i] = one;
-        g->peers[i].addr = f->addrs[i];
-        g->peers[i].index = i;
-        g->peers[i].name = g->peers[i].server = addr_text(r->pool, &f->addrs[i], false);
+        set->peers[i] = one;
+        set->peers[i].addr = f->addrs[i];
+        set->peers[i].index = i;
+        set->peers[i].name = set->peers[i].server = addr_text(r->pool, &f->addrs[i], false);
     }
     state_private(g, r->pool);
     return g;

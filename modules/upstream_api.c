@@ -11,18 +11,16 @@ static const char *state_of(const struct peer *p)
 {
     const struct peer_state *s = p->state;
     uint32_t marks = atomic_load(&s->marks);
-    if (p->down) return "down";
-    if (marks & PEER_UNHEALTHY) return "unhealthy";
-    if (marks & PEER_CHECKING) return "checking";
-    bool failed = p->group->count > 1 && p->max_fails && atomic_load(&s->fails) >= p->max_fails;
+    if (marks & ~(uint32_t) PEER_UNAVAIL) return peer_state_name(s);
+    bool failed = p->group->set->count > 1 && p->max_fails && atomic_load(&s->fails) >= p->max_fails;
     return failed && clock_now.ms - atomic_load(&s->checked_ms) <= p->fail_timeout_ms ? "unavail" : "up";
 }
 
 static json_t *checks_of(const struct peer_state *s)
 {
-    uint32_t last = atomic_load(&s->check_passed);
-    json_t *j = json_pack("{s:I,s:I,s:I}", "checks", (json_int_t) atomic_load(&s->checks), "fails", (json_int_t) atomic_load(&s->checks_failed),
-                          "unhealthy", (json_int_t) atomic_load(&s->unhealthy));
+    uint32_t last = atomic_load(&s->counts.check_passed);
+    json_t *j = json_pack("{s:I,s:I,s:I}", "checks", (json_int_t) atomic_load(&s->counts.checks), "fails", (json_int_t) atomic_load(&s->counts.checks_failed),
+                          "unhealthy", (json_int_t) atomic_load(&s->counts.unhealthy));
     if (last) json_object_set_new(j, "last_passed", json_boolean(last == 2));
     return j;
 }
@@ -30,8 +28,8 @@ static json_t *checks_of(const struct peer_state *s)
 static json_t *peer_json(const struct peer *p)
 {
     const struct peer_state *s = p->state;
-    json_t *j = json_pack("{s:i,s:o,s:o,s:b,s:i,s:s,s:i,s:I,s:I,s:o}", "id", (int) p->index, "server", api_text(p->name), "name", api_text(p->server),
-                          "backup", p->backup, "weight", (int) p->weight, "state", state_of(p), "active", (int) atomic_load(&s->inflight),
+    json_t *j = json_pack("{s:i,s:o,s:o,s:b,s:i,s:s,s:i,s:I,s:I,s:o}", "id", (int) p->id, "server", api_text(p->name), "name", api_text(p->server),
+                          "backup", p->priority > 0, "weight", (int) p->weight, "state", state_of(p), "active", (int) atomic_load(&s->inflight),
                           "requests", (json_int_t) atomic_load(&s->picked), "fails", (json_int_t) atomic_load(&s->failed), "health_checks", checks_of(s));
     if (p->max_conns) json_object_set_new(j, "max_conns", json_integer(p->max_conns));
     return j;
@@ -41,19 +39,20 @@ static json_t *server_json(const struct peer *p)
 {
     char timeout[32];
     snprintf(timeout, sizeof timeout, p->fail_timeout_ms % 1000 ? "%llums" : "%llus", (unsigned long long) (p->fail_timeout_ms % 1000 ? p->fail_timeout_ms : p->fail_timeout_ms / 1000));
-    return json_pack("{s:i,s:o,s:i,s:i,s:i,s:s,s:s,s:s,s:b,s:b}", "id", (int) p->index, "server", api_text(p->name), "weight", (int) p->weight,
+    return json_pack("{s:i,s:o,s:i,s:i,s:i,s:s,s:s,s:s,s:b,s:b}", "id", (int) p->id, "server", api_text(p->name), "weight", (int) p->weight,
                      "max_conns", (int) p->max_conns, "max_fails", (int) p->max_fails, "fail_timeout", timeout, "slow_start", "0s", "route", "",
-                     "backup", p->backup, "down", p->down);
+                     "backup", p->priority > 0, "down", (atomic_load(&p->state->marks) & PEER_DOWN) != 0);
 }
 
-static json_t *list_of(const struct group *g, json_t *(*one)(const struct peer *p))
+static json_t *list_of(struct group *g, json_t *(*one)(const struct peer *p))
 {
     json_t *list = json_array();
-    for (uint32_t i = 0; i < g->count; i++) json_array_append_new(list, one(&g->peers[i]));
+    const struct peer_set *set = group_set(g);
+    for (uint32_t i = 0; i < set->count; i++) json_array_append_new(list, one(&set->peers[i]));
     return list;
 }
 
-static json_t *group_json(const struct group *g)
+static json_t *group_json(struct group *g)
 {
     return json_pack("{s:o,s:i,s:i,s:o}", "peers", list_of(g, peer_json), "keepalive", (int) idle_count(g), "zombies", 0, "zone", api_text(g->name));
 }
@@ -61,7 +60,7 @@ static json_t *group_json(const struct group *g)
 static json_t *all_json(void)
 {
     json_t *j = json_object();
-    for (const struct group *g = all() ? groups_first(all()) : NULL; g; g = g->next)
+    for (struct group *g = all() ? groups_first(all()) : NULL; g; g = g->next)
         if (!g->implicit) json_object_setn_new(j, g->name.p, g->name.n, group_json(g));
     return j;
 }
@@ -69,19 +68,24 @@ static json_t *all_json(void)
 /* Statistics begin anew. */
 static void reset(struct group *g)
 {
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct peer_state *s = g->peers[i].state;
-        _Atomic uint64_t *const counts[] = { &s->picked, &s->failed, &s->checks, &s->checks_failed, &s->unhealthy };
+    const struct peer_set *set = group_set(g);
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct peer_state *s = set->peers[i].state;
+        _Atomic uint64_t *const counts[] = { &s->picked, &s->failed, &s->counts.checks, &s->counts.checks_failed, &s->counts.unhealthy };
         for (size_t k = 0; k < countof(counts); k++) atomic_store(counts[k], 0);
     }
 }
 
-static int serve_server(struct api_call *c, const struct group *g)
+static int serve_server(struct api_call *c, struct group *g)
 {
+    const struct peer_set *set = group_set(g);
+    const struct peer *found = NULL;
     uint64_t id;
     if (!text_u64(c->rest[2], &id)) return api_refuse(c, 400, "UpstreamBadServerId", "invalid server ID");
-    if (id >= g->count) return api_refuse(c, 404, "UpstreamServerNotFound", "server with ID \"%llu\" does not exist", (unsigned long long) id);
-    c->answer = server_json(&g->peers[id]);
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->peers[i].id == id) found = &set->peers[i];
+    if (!found) return api_refuse(c, 404, "UpstreamServerNotFound", "server with ID \"%llu\" does not exist", (unsigned long long) id);
+    c->answer = server_json(found);
     return 200;
 }
 
