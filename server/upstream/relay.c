@@ -58,11 +58,12 @@ static bool take_in(struct relay_way *w, bool *moved_out)
     return true;
 }
 
-enum { TURNS = 16, SPLICE_MOST = 256 << 10 };
+enum { TURNS = 16, SPLICE_MOST = 512 << 10 };
 
 /* Bytes that come in large pieces go from socket to socket. The conn at fault, or NULL. */
 static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
 {
+    uint64_t before = w->bytes;
     for (int turns = 0; w->splice.held || (w->from->readable && !w->eof); turns++) {
         if (turns == TURNS) {       /* others wait as well */
             conn_wake(w->from, CONN_READ);
@@ -78,7 +79,7 @@ static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
         if (done.how == IO_ERROR) return w->to;
         if (done.how == IO_AGAIN) return NULL;
     }
-    w->bulk = false;                /* whether it goes on so the next read shows */
+    w->bulk = w->bytes - before >= CHUNK_LARGE;          /* else the next read shows whether it goes on so */
     splice_close(&w->splice);
     return NULL;
 }
@@ -86,7 +87,7 @@ static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
 static bool may_splice(struct relay_way *w)
 {
     if (splice_is_open(&w->splice)) return true;
-    return w->bulk && chain_empty(&w->held) && w->from->ops == &conn_plain && w->to->ops == &conn_plain && splice_open(&w->splice);
+    return w->bulk && !w->eof && w->from->readable && chain_empty(&w->held) && w->from->ops == &conn_plain && w->to->ops == &conn_plain && splice_open(&w->splice);
 }
 
 /* Moves one direction as far as it goes; the conn at fault, or NULL. */
@@ -96,7 +97,7 @@ static struct conn *move_way(struct relay_way *w, bool half_close, bool *moved_o
     if (!pass_on(w)) return w->to;
     if (may_splice(w) && (fault = move_by_splice(w, moved_out)) != NULL) return fault;
     for (int turns = 0; chain_empty(&w->held) && !splice_is_open(&w->splice) && !w->eof && w->from->readable; turns++) {
-        if (turns == TURNS || may_splice(w)) {       /* others wait as well */
+        if (turns == TURNS || (w->bulk && may_splice(w))) {       /* others wait as well */
             conn_wake(w->from, CONN_READ);
             break;
         }

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 /* Empty pipes of this process. */
-enum { KEPT = 32, PIPE_BYTES = 256 << 10 };
+enum { KEPT = 32, PIPE_BYTES = 512 << 10 };
 static struct { int in, out; } kept[KEPT];
 static unsigned kept_count;
 static pid_t kept_by;
