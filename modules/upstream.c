@@ -17,7 +17,7 @@ static conf_result parse_upstream(struct conf *cf, const struct directive *d, vo
     struct conf_block *block;
     why = conf_enter(cf, IN_UPSTREAM, g, &block);
     if (why) return why;
-    if (!g->next_id) conf_error_at(cf, file, line, "no servers are inside upstream");
+    if (!g->next_id && !g->stateful) conf_error_at(cf, file, line, "no servers are inside upstream");
     return NULL;
 }
 

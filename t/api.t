@@ -95,7 +95,6 @@ refused(@$_) for
     [404, 'PathNotFound', 'too deep', 'GET', '/api/9/http/requests/1'], [404, 'PathNotFound', 'far too deep', 'GET', '/api/9/http/keyvals/1/2/3/4/5/6'],
     [404, 'UpstreamNotFound', 'no such group', 'GET', '/api/9/http/upstreams/three'], [404, 'PathNotFound', 'no such thing of it', 'GET', '/api/9/http/upstreams/two/x'],
     [404, 'UpstreamServerNotFound', 'no such server', 'GET', '/api/9/http/upstreams/two/servers/2'], [400, 'UpstreamBadServerId', 'no id', 'GET', '/api/9/http/upstreams/two/servers/x'],
-    [400, 'UpstreamStatic', 'servers do not change', 'POST', '/api/9/http/upstreams/two/servers', '{"server": "127.0.0.1:1"}'],
     [405, 'MethodDisabled', 'not to be written', 'POST', '/read/9/http/keyvals/plain', '{"b": "c"}'], [405, 'MethodDisabled', 'no such method of it', 'DELETE', '/api/9/nginx'],
     [405, 'MethodDisabled', 'no such method', 'PUT', '/api/9/nginx'], [405, 'MethodDisabled', 'the root', 'DELETE', '/api/'],
     [404, 'KeyvalNotFound', 'no such zone', 'GET', '/api/9/http/keyvals/none'], [404, 'KeyvalKeyNotFound', 'no such key', 'GET', '/api/9/http/keyvals/plain?key=z'],

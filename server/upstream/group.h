@@ -82,7 +82,9 @@ struct group {
     bool                  timed;        /* … and their times averaged, for the algorithm */
     bool                  chosen;       /* a directive chose the algorithm, or comes after those that do (keepalive) */
     struct group_keep     keep;
+    bool                  stateful;     /* its servers stand in a file that who changes them writes: there may be none */
     bool                  checked;      /* by active health checks: health.h */
+    bool                  mandatory;    /* … and a peer that comes is not asked before it was found healthy */
     struct idle          *idle;         /* this worker's, or NULL */
     const char           *file;         /* where it was first named */
     unsigned              line;

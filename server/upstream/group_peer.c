@@ -278,6 +278,7 @@ static struct group_entry *add(struct group *g, const struct group_record *given
         return NULL;
     }
     e->copy = copy;
+    if (r.state && g->mandatory) atomic_fetch_or(&r.state->marks, PEER_CHECKING);
     weigh(g, e);
     mark(g, e, GROUP_DOWN | GROUP_DRAIN, &r);
     roster->next_id++;

@@ -5,7 +5,7 @@
 #include <sys/random.h>
 
 /* At once: enough that peers that hang do not keep others from being asked, and not all connections of the process. */
-enum { RUNNING_MOST = 256, RUNNING_LEAST = 8, FIRST_WITHIN_MS = 1000, NEW_WITHIN_MS = 20 };
+enum { RUNNING_MOST = 256, RUNNING_LEAST = 8, FOLLOW_MS = 200, FIRST_WITHIN_MS = 1000, NEW_WITHIN_MS = 20 };
 
 /* In memory that all processes of a generation share. */
 struct begun { struct shm_lock lock; uint32_t done; };
@@ -90,16 +90,23 @@ static void fire(struct timer *timer)
 
 /* ---- what is known ---- */
 
+static struct health_target *target_of(const struct health_check *h, const uint32_t *id)
+{
+    return h->set ? table_get(&h->by_id, text_of((const char *) id, sizeof *id)) : NULL;
+}
+
 /* One bad verdict of any check is enough. */
 static void settle(struct health_target *t)
 {
     const struct health_target *bad = NULL, *new = NULL;
     for (const struct health_check *h = checks; h; h = h->next) {
-        const struct health_target *other = h->set == t->check->set && h->targets ? &h->targets[t->peer->index] : NULL;
+        const struct health_target *other = h->group == t->check->group ? target_of(h, &t->id) : NULL;
         if (other && other->verdict == HEALTH_BAD) bad = other;
         if (other && other->verdict == HEALTH_NEW) new = other;
     }
     uint32_t want = bad ? PEER_UNHEALTHY : new ? PEER_CHECKING : 0;
+    uint32_t have = atomic_load(&t->peer->state->marks) & (PEER_UNHEALTHY | PEER_CHECKING);
+    if (want == have || (want == PEER_CHECKING && have & PEER_UNHEALTHY)) return;
     peer_set_health(t->peer, want, bad ? bad->why : new ? "its health is to be checked first" : "health check passed");
 }
 
@@ -144,12 +151,22 @@ static enum health_verdict first_verdict(const struct health_check *h, const str
     return h->mandatory && marks & PEER_CHECKING ? HEALTH_NEW : HEALTH_GOOD;
 }
 
-static void open_target(struct health_check *h, struct health_target *t, struct peer *p)
+static void place(struct health_target *t, struct peer *p)
 {
-    *t = (struct health_target) { .magic = HEALTH_TARGET_MAGIC, .check = h, .peer = p, .addr = p->addr, .verdict = first_verdict(h, p), .timer = { .fire = fire } };
-    if (h->port && p->addr.family != AF_UNIX) addr_set_port(&t->addr, h->port);
+    t->peer = p;
+    t->addr = p->addr;
+    if (t->check->port && p->addr.family != AF_UNIX) addr_set_port(&t->addr, t->check->port);
+    t->seen = true;
+}
+
+static struct health_target *open_target(struct health_check *h, struct peer *p)
+{
+    struct health_target *t = base_zalloc(1, sizeof *t);
+    *t = (struct health_target) { .magic = HEALTH_TARGET_MAGIC, .id = p->id, .check = h, .next = h->targets, .timer = { .fire = fire } };
+    h->targets = t;
+    place(t, p);
     snprintf(t->why, sizeof t->why, "it was unhealthy before");
-    timer_set(&t->timer, 1 + chance(t->verdict == HEALTH_NEW ? NEW_WITHIN_MS : min_of(h->interval_ms, (uint64_t) FIRST_WITHIN_MS)));
+    return t;
 }
 
 static void close_target(struct health_target *t)
@@ -164,6 +181,48 @@ static void close_target(struct health_target *t)
     }
     if (t->check->probe->end) t->check->probe->end(t);
     t->magic = 0;
+    loop_free_later(free, t);
+}
+
+static void drop_unseen(struct health_check *h)
+{
+    for (struct health_target **at = &h->targets; *at;) {
+        struct health_target *t = *at;
+        if (t->seen) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        close_target(t);
+    }
+}
+
+/* New targets are placed into the table before any is settled: another check's verdict counts as well. */
+static void follow(struct health_check *h)
+{
+    struct peer_set *set = group_set(h->group);
+    if (set == h->set) return;
+    struct pool *pool = pool_open(0);
+    struct table by_id;
+    group_hold(set, pool);
+    table_init(&by_id, pool, false);
+    for (struct health_target *t = h->targets; t; t = t->next) t->seen = false;
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct peer *p = &set->peers[i];
+        struct health_target *t = target_of(h, &p->id);
+        bool is_new = !t;
+        if (t) place(t, p);
+        else t = open_target(h, p);
+        if (is_new) t->verdict = first_verdict(h, p);
+        if (is_new) timer_set(&t->timer, 1 + chance(t->verdict == HEALTH_NEW ? NEW_WITHIN_MS : min_of(h->interval_ms, (uint64_t) FIRST_WITHIN_MS)));
+        table_put(&by_id, text_of((const char *) &t->id, sizeof t->id), t);
+    }
+    drop_unseen(h);
+    h->by_id = by_id;
+    pool_close(&h->pool);
+    h->pool = pool;
+    h->set = set;
+    for (struct health_target *t = h->targets; t; t = t->next) settle(t);
 }
 
 /* ---- groups that are not checked any more ---- */
@@ -177,30 +236,40 @@ static void forgive(struct group *g)
 
 /* ---- the manager's life ---- */
 
+static void fire_follow(struct timer *t)
+{
+    health_follow();
+    timer_set(t, FOLLOW_MS);
+}
+static struct timer follow_timer = { .fire = fire_follow };
+
+void health_follow(void)
+{
+    for (struct health_check *h = checks; h; h = h->next)
+        if (h->group) follow(h);
+}
+
 void health_start(struct health_check *first)
 {
     checks = first;
+    if (!first) return;
     for (struct health_check *h = first; h; h = h->next) {
         NEED(h, HEALTH_CHECK_MAGIC);
-        struct group *g = h->group = h->probe->group(h);
-        if (!g) continue;
-        h->pool = pool_open(0);
-        h->set = group_set(g);
-        group_hold(h->set, h->pool);
-        h->targets = base_zalloc(h->set->count, sizeof *h->targets);
-        for (uint32_t i = 0; i < h->set->count; i++) open_target(h, &h->targets[i], &h->set->peers[i]);
+        h->group = h->probe->group(h);
     }
-    for (struct health_check *h = first; h; h = h->next)
-        for (uint32_t i = 0; h->set && i < h->set->count; i++) settle(&h->targets[i]);
+    fire_follow(&follow_timer);
 }
 
 void health_stop(void)
 {
+    timer_end(&follow_timer);
     for (struct health_check *h = checks; h; h = h->next) {
-        for (uint32_t i = 0; h->targets && i < h->set->count; i++) close_target(&h->targets[i]);
+        for (struct health_target *t; (t = h->targets) != NULL;) {
+            h->targets = t->next;
+            close_target(t);
+        }
+        h->set = NULL;
         pool_close(&h->pool);
-        if (h->targets) loop_free_later(free, h->targets);
-        h->targets = NULL;
     }
     checks = NULL;
 }
@@ -223,7 +292,9 @@ static bool open_cycle(struct cycle *c)
     struct health_conf *conf = conf_of(c);
     for (struct health_check *h = conf->first; h; h = h->next) {
         struct group *g = h->probe->group(h);
-        if (g) g->checked = true;
+        if (!g) continue;
+        g->checked = true;
+        g->mandatory |= h->mandatory;
     }
     if (!conf->first || c->testing) return true;
     void *p = mmap(NULL, sizeof(struct begun), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -4,7 +4,7 @@
  *
  * Glossary
  *   check     one health_check directive: how often, by which probe, for which group. Lives as long as the configuration.
- *   target    one peer under one check, in the manager.
+ *   target    one peer under one check, in the manager: follows the group's set.
  *   probe     how a peer is asked: tcp here, http in modules.
  */
 #ifndef UPSTREAM_HEALTH_H
@@ -44,9 +44,10 @@ struct health_check {
     const struct log          *log;
     /* private, in the manager */
     struct group              *group;
-    struct peer_set           *set;           /* its peers, kept by pool */
+    struct peer_set           *set;           /* that the targets are of: pool holds it */
     struct pool               *pool;
-    struct health_target      *targets;       /* one for each of them, in their order */
+    struct table               by_id;
+    struct health_target      *targets;
 };
 #define HEALTH_DEFAULTS .magic = HEALTH_CHECK_MAGIC, .interval_ms = 5000, .fails = 1, .passes = 1
 
@@ -54,12 +55,14 @@ enum health_verdict { HEALTH_NEW, HEALTH_GOOD, HEALTH_BAD };     /* NEW: nothing
 
 struct health_target {
     unsigned              magic;
+    uint32_t              id;                 /* of the peer */
+    struct health_target *next;
     struct health_check  *check;
     struct peer          *peer;
     struct addr           addr;               /* where it is checked; a unix path is the peer's */
     enum health_verdict   verdict;
     uint32_t              fails, passes;      /* in a row, towards another verdict */
-    bool                  running;
+    bool                  running, seen;
     struct timer          timer;
     struct health_target *waits;              /* private: the next that waits for its turn */
     bool                  is_waiting;
@@ -77,8 +80,9 @@ void health_told(struct health_target *t, bool passed, const char *why);
 struct health_tcp { struct group_ref *ref; uint64_t timeout_ms; };
 extern const struct health_probe health_probe_tcp;
 
-/* For tests and the manager: begins and ends. */
+/* For tests and the manager: begins, follows the groups' sets, ends. */
 void health_start(struct health_check *first);
+void health_follow(void);
 void health_stop(void);
 
 extern struct module upstream_health_module;

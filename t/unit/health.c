@@ -17,7 +17,7 @@ static void make_group(uint32_t n)
 {
     memset(states, 0, sizeof states);
     group.base.count = n;
-    for (uint32_t i = 0; i < n; i++) peers[i] = (struct peer) { .group = &group, .index = i, .state = &states[i], .name = T("p") };
+    for (uint32_t i = 0; i < n; i++) peers[i] = (struct peer) { .group = &group, .index = i, .id = i, .state = &states[i], .name = T("p") };
 }
 
 #define until(check) ({ unsigned left_ = 5000; while (!(check) && left_--) loop_turn(1); (check); })
