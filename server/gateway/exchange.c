@@ -319,12 +319,16 @@ void exchange_replay(struct exchange *x)
     ask_peer(x);
 }
 
+/* TLS has told of its own errors. */
+void exchange_say_broken(const struct exchange *x, enum io how, const char *call)
+{
+    if (how == IO_EOF) log_at(x->r->log, L_ERR, x->r->about, 0, "upstream prematurely closed connection");
+    else if (x->conn->error != EPROTO || !x->secure) log_at(x->r->log, L_ERR, x->r->about, x->conn->error, "%s failed", call);
+}
+
 void exchange_broken(struct exchange *x, enum io how, const char *call)
 {
-    if (!retry_was_stale(x, NEXT_ERROR)) {
-        if (how == IO_EOF) log_at(x->r->log, L_ERR, x->r->about, 0, "upstream prematurely closed connection");
-        else if (x->conn->error != EPROTO || !x->secure) log_at(x->r->log, L_ERR, x->r->about, x->conn->error, "%s failed", call);
-    }
+    if (!retry_was_stale(x, NEXT_ERROR)) exchange_say_broken(x, how, call);
     retry(x, NEXT_ERROR);
 }
 

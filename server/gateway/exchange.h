@@ -163,6 +163,8 @@ void exchange_end_try(struct exchange *x, enum peer_verdict how);
 void exchange_replay(struct exchange *x);
 /* The connection broke (conn->error), or the peer closed it before its answer was complete. */
 void exchange_broken(struct exchange *x, enum io how, const char *call);
+/* The line about that alone. */
+void exchange_say_broken(const struct exchange *x, enum io how, const char *call);
 /* The upstream is let go, and the client answered with this status (or broken off). */
 void exchange_fail(struct exchange *x, int status);
 /* The answer is complete: conn is kept when the upstream and the request allow it. The response's end is the pipe's. */

@@ -88,8 +88,7 @@ static void take_in(struct exchange *x)
         p->complete = true;
         return;
     }
-    if (got.how == IO_EOF) log_at(x->r->log, L_ERR, x->r->about, 0, "upstream prematurely closed connection");
-    else log_at(x->r->log, L_ERR, x->r->about, x->conn->error, "recv() failed");
+    exchange_say_broken(x, got.how, "recv()");
     p->broken = true;
 }
 

@@ -49,7 +49,7 @@ static bool take_in(struct exchange *x, bool *full_out)
     struct io_done got = splice_in(&p->splice, x->conn, (size_t) left);
     if (got.how == IO_AGAIN) *full_out = p->splice.held > 0;
     if (got.how == IO_EOF || got.how == IO_ERROR) {
-        log_at(x->r->log, L_ERR, x->r->about, got.how == IO_ERROR ? x->conn->error : 0, got.how == IO_ERROR ? "splice() failed" : "upstream prematurely closed connection");
+        exchange_say_broken(x, got.how, "splice()");
         return false;
     }
     p->received += (int64_t) got.n;
