@@ -5,8 +5,6 @@
 #include <openssl/hmac.h>
 #include <openssl/rsa.h>
 
-enum { TOKEN_MOST = 32768 };
-
 static const struct jwt_alg algs[] = {
     { "HS256", JWT_HS, 256 }, { "HS384", JWT_HS, 384 }, { "HS512", JWT_HS, 512 }, { "RS256", JWT_RS, 256 }, { "RS384", JWT_RS, 384 }, { "RS512", JWT_RS, 512 },
     { "PS256", JWT_PS, 256 }, { "PS384", JWT_PS, 384 }, { "PS512", JWT_PS, 512 }, { "ES256", JWT_ES, 256 }, { "ES384", JWT_ES, 384 }, { "ES512", JWT_ES, 512 },
@@ -59,7 +57,7 @@ const char *jwt_read(struct pool *pool, struct text token, struct jwt *out)
 {
     struct text rest = token, parts[3], head;
     *out = (struct jwt) { .alg = NULL };
-    if (token.n > TOKEN_MOST) return "it is too long";
+    if (token.n > JWT_MOST) return "it is too long";
     for (size_t i = 0; i < countof(parts); i++)
         if (!text_split(&rest, '.', &parts[i])) return "it has not three parts";
     if (rest.p) return "it has not three parts";
@@ -72,6 +70,12 @@ const char *jwt_read(struct pool *pool, struct text token, struct jwt *out)
     if (!decode(pool, parts[2], &out->signature)) return "its signature is not base64url";
     out->signed_part = text_of(token.p, parts[0].n + 1 + parts[1].n);
     return NULL;
+}
+
+const char *jwt_read_claims(struct pool *pool, struct text json, struct jwt *out)
+{
+    *out = (struct jwt) { .payload_text = json, .payload = read_object(pool, json) };
+    return out->payload ? NULL : "its payload is no JSON object";
 }
 
 /* ---- verifying ---- */
@@ -132,7 +136,7 @@ static bool verify_public(const struct jwt *t, const struct jwk *k)
 static bool may_use(const struct jwt *t, const struct jwk *k)
 {
     enum jwt_family family = t->alg->family == JWT_PS ? JWT_RS : t->alg->family;
-    if (k->family != family || (k->alg && strcmp(k->alg, t->alg->name) != 0)) return false;
+    if (!k->signs || k->family != family || (k->alg && strcmp(k->alg, t->alg->name) != 0)) return false;
     return family != JWT_ES || k->bits == t->alg->bits;
 }
 

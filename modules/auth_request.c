@@ -4,6 +4,7 @@
 #include "http/credentials.h"
 #include "http/steps.h"
 #include "http/subrequest.h"
+#include "os/metrics.h"
 
 enum { ORDER_AUTH_REQUEST = 30 };     /* after access and auth_basic */
 
@@ -42,9 +43,11 @@ static void done(struct request *sub, void *arg)
 
 static struct verdict decide(struct request *r, const struct auth *a)
 {
+    bool passed = a->status >= 200 && a->status < 300;
+    metrics_add(passed ? METRIC_AUTH_REQUEST_PASSED : METRIC_AUTH_REQUEST_REFUSED, 1);
     if (a->status == 401) return credentials_refused(r);
     if (a->status == 403) return v_reply(403);
-    if (a->status >= 200 && a->status < 300) return v_goto(&step_post_access);
+    if (passed) return v_goto(&step_post_access);
     request_log(r, L_ERR, 0, "auth request unexpected status: %d", a->status);
     return v_reply(500);
 }

@@ -5,6 +5,7 @@
 #include "modules/module.h"
 #include "http/api.h"
 #include "os/file.h"
+#include "os/metrics.h"
 #include "os/shm_table.h"
 #include "process/cycle.h"
 #include <errno.h>
@@ -193,6 +194,7 @@ static void set(struct eval *e, const struct variable *v, struct text value)
     else if (old) drop(z, old);
     shm_table_leave(z->table);
     atomic_fetch_add(&z->root->changes, 1);
+    if (!fits) metrics_add(METRIC_KEYVAL_FULL, 1);
     if (!fits && shm_table_may_tell(z->table, clock_now.ms, TOLD_EVERY_MS))
         log_at(e->log, L_ERR, e->about, 0, "keyval zone \"%.*s\" is full: a value was not kept", TEXT_ARG(z->name));
 }

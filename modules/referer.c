@@ -1,5 +1,6 @@
 /* referer: $invalid_referer: whether a request came by a link from somewhere else than valid_referers names. */
 #include "modules/module.h"
+#include "os/metrics.h"
 #include "http/vhost.h"
 
 struct regexes { struct regex **v; size_t n, cap; };
@@ -143,6 +144,7 @@ static bool get(struct eval *e, const struct variable *v, struct text name, stru
 {
     (void) v, (void) name;
     *out = judge(request_of(e), e) ? T("") : T("1");
+    if (out->n) metrics_add(METRIC_REFERER_INVALID, 1);
     return true;
 }
 

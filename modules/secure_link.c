@@ -4,6 +4,7 @@
  * the secret is a key and not a part of the text.
  */
 #include "modules/module.h"
+#include "os/metrics.h"
 #include "wire/base64.h"
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -98,21 +99,27 @@ static bool split_link(struct text link, struct text *digest_out, struct text *e
     return text_u64(*expires_out, time_out) && *time_out && *time_out <= INT64_MAX;
 }
 
-static bool get_link(struct eval *e, const struct variable *v, struct text name, struct text *out)
+static bool get_new(struct eval *e, const struct secure_link_conf *c, struct text *out)
 {
-    struct request *r = request_of(e);
-    const struct secure_link_conf *c = request_values(r, &secure_link_module);
     struct text digest, expires;
     uint64_t when;
     unsigned char right[HMAC_SIZE];
-    (void) v, (void) name;
-    if (c->secret.n) return get_old(r, c, out);
-    if (!c->link || (!c->md5 && !c->hmac.text) || !split_link(template_render(c->link, e), &digest, &expires, &when)) return false;
+    if (!split_link(template_render(c->link, e), &digest, &expires, &when)) return false;
     size_t size = c->hmac.text ? HMAC_SIZE : MD5_SIZE;
     bool made = c->hmac.text ? digest_hmac(template_render(c->hmac.key, e), template_render(c->hmac.text, e), right) : digest_md5(template_render(c->md5, e), T(""), right);
     if (!made || !is_digest(digest, right, size)) return false;
     *out = when && when < (uint64_t) clock_now.wall ? T("0") : T("1");
     return true;
+}
+
+static bool get_link(struct eval *e, const struct variable *v, struct text name, struct text *out)
+{
+    const struct secure_link_conf *c = request_values(request_of(e), &secure_link_module);
+    (void) v, (void) name;
+    if (!c->secret.n && (!c->link || (!c->md5 && !c->hmac.text))) return false;
+    bool right = c->secret.n ? get_old(request_of(e), c, out) : get_new(e, c, out);
+    if (!right || text_eq(*out, T("0"))) metrics_add(METRIC_SECURE_LINK_REFUSED, 1);
+    return right;
 }
 
 static bool get_expires(struct eval *e, const struct variable *v, struct text name, struct text *out)

@@ -92,7 +92,7 @@ is(with('/any/a')->status, 200, 'satisfy any');
 $m = with('/login/a');
 is($m->status . ' ' . ($m->header('Location') =~ s{http://[^/]*}{}r), '302 /sign-in?to=/login/a', 'a redirect to a login page');
 
-for (['auth_jwt_type encrypted;', 'is not supported'], ['auth_jwt x tok;', 'invalid parameter "tok"'], ['auth_jwt_require $uri error=500;', 'invalid parameter "error=500"'], ['auth_jwt_require error=401;', 'needs a value']) {
+for (['auth_jwt x tok;', 'invalid parameter "tok"'], ['auth_jwt_require $uri error=500;', 'invalid parameter "error=500"'], ['auth_jwt_require error=401;', 'needs a value']) {
     my ($line, $why) = @$_;
     my $wrong = Weir->new(conf => "events { }\nhttp { server { listen 127.0.0.1:%%PORT_0%%; $line } }\n");
     my ($code, $said) = $wrong->t_binary;

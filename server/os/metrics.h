@@ -27,7 +27,13 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(FORWARD_ALLOWED,      "forward_proxy_allowed", COUNTER, "Forward requests and tunnels that a rule let through.") \
     X(FORWARD_DENIED,       "forward_proxy_denied",  COUNTER, "Forward requests and tunnels that were refused.") \
     X(AUTH_PASSED,          "auth_passed",          COUNTER, "Requests whose user or token was good.") \
-    X(AUTH_FAILED,          "auth_failed",          COUNTER, "Requests without a good user or token.")
+    X(AUTH_FAILED,          "auth_failed",          COUNTER, "Requests without a good user or token.") \
+    X(AUTH_REQUEST_PASSED,  "auth_request_passed",  COUNTER, "Requests that auth_request let through.") \
+    X(AUTH_REQUEST_REFUSED, "auth_request_refused", COUNTER, "Requests that auth_request refused, or could not decide.") \
+    X(AUTH_REQUIRE_REFUSED, "auth_require_refused", COUNTER, "Requests that auth_require refused.") \
+    X(REFERER_INVALID,      "referer_invalid",      COUNTER, "Requests whose Referer is none of valid_referers.") \
+    X(SECURE_LINK_REFUSED,  "secure_link_refused",  COUNTER, "Requests whose secure link was wrong or too old.") \
+    X(KEYVAL_FULL,          "keyval_full",          COUNTER, "Values that a full keyval zone did not take.")
 
 enum metric {
 #define X(number, name, kind, help) METRIC_##number,
