@@ -115,6 +115,14 @@ static struct text describe(struct opening *o, const struct ssl_conf *s)
     return build_done(&b);
 }
 
+/* A description holds passwords, and keys given as data. */
+static void wipe_descriptions(struct opening *o)
+{
+    struct text said;
+    void *x;
+    for (size_t at = 0; table_next(&o->made, &at, &said, &x);) OPENSSL_cleanse((char *) (uintptr_t) said.p, said.n);
+}
+
 static void close_context(void *p)
 {
     struct tls_context *x = p;
@@ -176,8 +184,12 @@ bool ssl_open(struct cycle *c)
     struct http *h = http_of(c->conf);
     struct opening o = { .cycle = c, .scratch = pool_open(0), .top = conf_values(c->conf->top, &ssl_module) };
     table_init(&o.made, o.scratch, false);
+    size_t keys = 0;
+    for (size_t i = 0; h && i < h->vhost_count; i++) keys += ((const struct ssl_conf *) conf_values(h->vhosts[i]->block, &ssl_module))->keys.n;
+    if (keys) tls_protect_keys(keys);
     bool fine = open_zones(&o);
     for (size_t i = 0; fine && h && i < h->vhost_count; i++) fine = open_server(&o, h->vhosts[i]);
+    wipe_descriptions(&o);
     pool_close(&o.scratch);
     return fine;
 }

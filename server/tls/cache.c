@@ -3,6 +3,7 @@
  * is full. The list by age alone is the truth: the rest is made again from it when a holder of the lock died.
  */
 #include "tls/session.h"
+#include <sys/mman.h>
 
 #define CACHE_MAGIC 0x544c4353u
 #define SAVED_MAGIC 0x544c5356u
@@ -31,6 +32,7 @@ struct tls_cache {
 struct tls_cache *tls_cache_open(struct zone *z)
 {
     bool made;
+    madvise(z, shm_figures(z).size, MADV_DONTDUMP);
     struct tls_cache *k = shm_object(z, T("tls-sessions"), sizeof(*k), &made);
     if (!k || k->magic == CACHE_MAGIC) return k;
     size_t count = 64;
@@ -77,6 +79,7 @@ static void drop(struct tls_cache *k, struct saved *s)
     if (s->older) s->older->newer = s->newer;
     else k->oldest = s->newer;
     s->magic = 0;
+    OPENSSL_cleanse(s->der, s->der_n);
     k->figures.now--;
     shm_free(k->zone, s);
 }

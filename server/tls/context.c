@@ -174,6 +174,16 @@ static bool set_sessions(SSL_CTX *ctx, const struct tls_settings *s, const struc
 
 /* ---- what is told, and taken, beside ---- */
 
+enum { PROTECTED_LEAST = 2 << 20, PROTECTED_MOST = 256 << 20, PROTECTED_KEY = 8192, PROTECTED_UNIT = 32 };      /* an RSA key of 4096 bits: 2 kB */
+
+void tls_protect_keys(size_t keys)
+{
+    size_t size = PROTECTED_LEAST;
+    if (CRYPTO_secure_malloc_initialized()) return;
+    while (size < PROTECTED_MOST && size / PROTECTED_KEY < keys) size *= 2;
+    if (!CRYPTO_secure_malloc_init(size, PROTECTED_UNIT)) ERR_clear_error();     /* then keys lie where all lies */
+}
+
 static void tell_key(const SSL *ssl, const char *line)
 {
     struct tls_context *x = tls_context_find(SSL_get_SSL_CTX(ssl));

@@ -72,12 +72,17 @@ static int give_password(char *room, int size, int writing, void *arg)
     return (int) password->n;
 }
 
+/* Through a buffer that is wiped: that of a FILE would be freed as it is. */
 static EVP_PKEY *read_pem(struct text from, const struct text *password, const char **wrong_out)
 {
+    static char room[8192];
     BIO *b = tls_pair_bio(from);
+    FILE *f = NULL;
+    if (b && BIO_method_type(b) == BIO_TYPE_FILE && BIO_get_fp(b, &f) == 1 && f) setvbuf(f, room, _IOFBF, sizeof(room));
     *wrong_out = b ? "PEM_read_bio_PrivateKey() failed" : "BIO_new_file() failed";
     EVP_PKEY *key = b ? PEM_read_bio_PrivateKey(b, NULL, give_password, (void *) (uintptr_t) password) : NULL;
     BIO_free(b);
+    OPENSSL_cleanse(room, sizeof(room));
     return key;
 }
 
@@ -145,6 +150,7 @@ const char *tls_pair_key(struct text from, const struct tls_keyring *ring, struc
 {
     size_t at = 0;
     const char *wrong;
+    tls_wipe(true);
     do {
         const struct text *password = at < ring->password_count ? &ring->passwords[at] : NULL;
         ERR_clear_error();
@@ -152,6 +158,7 @@ const char *tls_pair_key(struct text from, const struct tls_keyring *ring, struc
         else if (text_starts(from, T("engine:"))) out->key = read_engine(from, &wrong);
         else out->key = read_pem(from, password, &wrong);
     } while (!out->key && ++at < ring->password_count);
+    tls_wipe(false);
     return out->key ? NULL : wrong;
 }
 

@@ -7,6 +7,8 @@
 struct tls_loaded { X509 *leaf; STACK_OF(X509) *chain; EVP_PKEY *key; };
 struct tls_teller { const struct log *log; enum log_level level; const struct log_about *about; };
 
+/* From now on what OpenSSL frees is wiped; or no more. */
+void        tls_wipe(bool on);
 bool        tls_pair_is_path(struct text t);
 /* For log lines. */
 struct text tls_pair_shown(struct text t);

@@ -6,6 +6,7 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <sys/mman.h>
 
 enum { KEYS = 8, NAME = 16, SECRET = 32 };
 #define TICKETS_MAGIC 0x544c544bu
@@ -48,6 +49,7 @@ static void lock_keys(struct tls_tickets *t)
 struct tls_tickets *tls_tickets_shared(struct zone *z)
 {
     bool made;
+    madvise(z, shm_figures(z).size, MADV_DONTDUMP);
     struct tls_tickets *t = shm_object(z, T("tls-tickets"), sizeof(*t), &made);
     if (!t || t->magic == TICKETS_MAGIC) return t;
     make_key(&t->keys[0]);
@@ -71,10 +73,16 @@ bool tls_tickets_rotate(struct tls_tickets *t, uint64_t ms)
     return old;
 }
 
+static void wipe(void *t)
+{
+    OPENSSL_cleanse(t, sizeof(struct tls_tickets));
+}
+
 struct tls_tickets *tls_tickets_fixed(struct pool *p, const struct text *keys, size_t count)
 {
     if (count == 0 || count > KEYS) return NULL;
     struct tls_tickets *t = pool_new(p, struct tls_tickets);
+    pool_cleanup(p, wipe, t);
     t->magic = TICKETS_MAGIC;
     for (size_t i = 0; i < count; i++) {
         struct ticket_key *k = &t->keys[t->count++];

@@ -93,6 +93,9 @@ struct tls_settings {
 
 /* NULL after [emerg] lines to log. Keeps nothing of s but hooks, cache and tickets, which must outlive it and its sessions. */
 struct tls_context *tls_context_open(const struct tls_settings *s, const struct log *log);
+/* Before the first key is read: private parts of keys then lie in memory that is in no core dump, not swapped where the system
+ * allows it, and wiped when freed. Room for this many keys, and as many again for reloads, twice. Later calls change nothing. */
+void tls_protect_keys(size_t keys);
 /* Can certificates be compressed (RFC 8879)? */
 bool tls_compresses(void);
 /* Sessions made from it live on. NULL is fine. */
