@@ -1,6 +1,6 @@
 /*
- * auth_jwt's other rooms: jwt, a token (RFC 7519 in the compact form of RFC 7515), and jwk_set, keys (RFC 7517). What is wrong is told
- * in a few words, which never have anything of the token or the keys in them.
+ * auth_jwt's other rooms: jwt, a token (RFC 7519 in the compact form of RFC 7515), jwe, one that is encrypted (RFC 7516), and
+ * jwk_set, keys (RFC 7517). What is wrong is told in a few words, which never have anything of the token or the keys in them.
  */
 #ifndef MODULES_AUTH_JWT_H
 #define MODULES_AUTH_JWT_H
