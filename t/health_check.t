@@ -57,11 +57,9 @@ http {
 EOC
 say_of('m', 'hang');
 my $w = Weir->new(conf => $conf, vars => { %vars, TLS => $tls->addr, CA => $pem->file('ca.pem') })->start;
-# Is the last word on this peer so?
-sub now_is {
-    my ($peer, $is) = @_;
-    return wait_for(sub { my @said = $w->error_log =~ /peer \Q$peer\E of upstream "\w+" was \w+, is ([^\n]*)/g; @said && $said[-1] =~ /^$is/ }, 10);
-}
+# The last word on this peer.
+sub now_said { my ($peer) = @_; my @said = $w->error_log =~ /peer \Q$peer\E of upstream "\w+" was \w+, is ([^\n]*)/g; return $said[-1] // '' }
+sub now_is { my ($peer, $is) = @_; return wait_for(sub { now_said($peer) =~ /^$is/ }, 10) }
 sub served { my ($uri, $n) = @_; my %by; $by{ $w->get($uri)->body }++ for 1 .. $n // 16; return join ' ', sort keys %by }
 
 # mandatory: no request before the first check passed, in any worker
@@ -85,7 +83,13 @@ is(served('/two'), 'a b', 'and serves');
 
 # a peer that dies
 $b{b}->stop;
-ok(now_is($b{b}->addr, 'unhealthy: connect\(\) failed \(111: Connection refused\)'), 'killed');
+my $killed = Time::HiRes::time();
+my %got;
+wait_for(sub { $got{ $w->get('/two')->status }++ for 1 .. 4; now_said($b{b}->addr) =~ /^unhealthy/ });
+my $took = Time::HiRes::time() - $killed;
+is(join(' ', sort keys %got), '200', 'killed under load: no client sees it');
+cmp_ok($took, '<', (0.2 + 0.5) * ($ENV{WEIR_TEST_SLOW} // 1), 'out of rotation within one interval');
+like(now_said($b{b}->addr), qr/^unhealthy: connect\(\) failed \(111: Connection refused\)/, 'the reason');
 is(served('/two'), 'a', 'the other one serves');
 $b{b}->start;
 ok(now_is($b{b}->addr, 'up'), 'back again');
