@@ -39,7 +39,7 @@ sub refused { my ($status, $code, $name, @how) = @_; my ($s, $j) = ask(@how); is
 is_deeply(got('/'), [1 .. 9], 'versions');
 is_deeply(got(''), [1 .. 9], 'without the slash');
 is_deeply([sort @{ got('/9/') }], [qw(connections http nginx)], 'what there is');
-is_deeply([sort @{ got('/9/http') }], [qw(keyvals requests upstreams)], 'below http');
+is_deeply([sort @{ got('/9/http') }], [qw(keyvals location_zones requests server_zones upstreams)], 'below http');
 my ($status, $nginx, $m) = ask('GET', '/api/9/nginx');
 is($m->header('Content-Type'), 'application/json', 'type');
 is_deeply([sort keys %$nginx], [qw(address build generation load_timestamp pid ppid timestamp version)], 'nginx: its names');
