@@ -38,7 +38,10 @@ static bool read_parameter(struct text w, struct group_server *s)
     if (text_starts(w, T("weight="))) return number_after(w, T("weight="), &s->weight) && s->weight;
     if (number_after(w, T("max_conns="), &s->max_conns) || number_after(w, T("max_fails="), &s->max_fails)) return true;
     if (text_starts(w, T("fail_timeout="))) return conf_read_span(text_from(w, 13), &s->fail_timeout_ms);
+    if (text_starts(w, T("slow_start="))) return conf_read_span(text_from(w, 11), &s->slow_start_ms);
+    if (text_starts(w, T("priority="))) return number_after(w, T("priority="), &s->priority);
     if (text_eq(w, T("backup"))) return (s->priority = 1);
+    if (text_eq(w, T("drain"))) return s->drain = true;
     if (text_eq(w, T("down"))) return s->down = true;
     return false;
 }
@@ -51,16 +54,18 @@ static conf_result parse_server(struct conf *cf, const struct directive *d, void
     for (size_t i = 2; i < cf->count; i++)
         if (!read_parameter(cf->words[i], &s)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[i]));
     if (s.priority && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"backup\"";
+    if (s.slow_start_ms && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"slow_start\"";
     return group_add_server(cf, group_here(cf), &s);
 }
 
-static const struct conf_type server_type = { "address [weight=number] [max_conns=number] [max_fails=number] [fail_timeout=time] [backup] [down]", 0, CONF_MULTI, 1, 16, parse_server };
+static const struct conf_type server_type = { "address [weight=number] [max_conns=number] [max_fails=number] [fail_timeout=time] [slow_start=time] [backup] [priority=number] [down] [drain]", 0, CONF_MULTI, 1, 16, parse_server };
 
 static conf_result parse_zone(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d;
     (void) field;
     uint64_t size;
+    group_here(cf)->counted = true;
     if (!cf->words[1].n) return conf_say(cf, "!invalid zone name \"%.*s\"", TEXT_ARG(cf->words[1]));
     if (cf->count == 3 && (!conf_read_bytes(cf->words[2], &size) || !size)) return conf_say(cf, "!invalid zone size \"%.*s\"", TEXT_ARG(cf->words[2]));
     return NULL;
@@ -116,7 +121,7 @@ static const struct conf_type keepalive_timeout_type = { "timeout", 0, 0, 1, 1, 
 static const struct directive rows[] = {
     D_DO(&upstream_type, "upstream", IN_HTTP, NULL, NULL, "A group of servers that proxy_pass and the like may name."),
     D_DO(&server_type, "server", IN_UPSTREAM, NULL, NULL, "A server of the group; a name with several addresses means several servers."),
-    D_DO(&zone_type, "zone", IN_UPSTREAM, NULL, NULL, "A name for the group's shared memory; what workers know of its servers is shared with or without it."),
+    D_DO(&zone_type, "zone", IN_UPSTREAM, NULL, NULL, "A name for the group's shared memory; what workers know of its servers is shared with or without it; with it answers are counted for the API."),
     D_DO(&keepalive_type, "keepalive", IN_UPSTREAM, NULL, "32 local", "How many idle connections to the group's servers each worker keeps."),
     D_DO(&keepalive_requests_type, "keepalive_requests", IN_UPSTREAM, NULL, "1000", "How many requests a connection to a server may carry."),
     D_DO(&keepalive_time_type, "keepalive_time", IN_UPSTREAM, NULL, "1h", "How old a connection to a server may be and still be kept for another request."),

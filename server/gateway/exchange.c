@@ -301,6 +301,14 @@ void exchange_next(struct exchange *x)
 /* ---- its end ---- */
 
 /* What the try in hand came to; the connection is closed unless it was put away before. */
+static void count_answer(const struct exchange *x)
+{
+    const struct exchange_try *t = x->last;
+    bool whole = t->header_ms >= 0;       /* an answer of the peer's, not a status of ours */
+    peer_count_answer(x->pick.peer->state, &(struct peer_answer) {
+        .status = t->status, .sent = t->sent, .received = t->received, .header_ms = t->header_ms, .response_ms = whole ? t->response_ms : -1 });
+}
+
 void exchange_end_try(struct exchange *x, enum peer_verdict how)
 {
     connect_cancel(&x->connect);
@@ -308,6 +316,7 @@ void exchange_end_try(struct exchange *x, enum peer_verdict how)
     conn_close(&x->conn);
     if (x->last && x->pick.peer && x->last->response_ms < 0) x->last->response_ms = since(x->last);
     if (unlikely(x->place.of != NULL) && x->pick.peer) breaker_tell(x, how);
+    if (unlikely(pick_counts(&x->pick))) count_answer(x);
     pick_done(&x->pick, how, x->r->log, x->r->about);
 }
 

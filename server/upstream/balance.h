@@ -70,6 +70,8 @@ void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *
 /* The next peer, held; primary ones first, then backups by priority. NULL: nobody is left ("no live upstreams"); p->busy: some
  * would be but for max_conns. */
 struct peer *pick_next(struct pick *p);
+/* The try in hand went so: for the counts, where the group's are kept. Before pick_done. */
+static inline bool pick_counts(const struct pick *p) { return p->group->counted && p->peer; }
 /* Ends the try in hand (p->peer is NULL after; without one: nothing). log, about: for "upstream server temporarily disabled". */
 void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, const struct log_about *about);
 /* Another try is left among those not yet asked? */

@@ -12,8 +12,8 @@ static struct peer *least(struct pick *p, uint32_t from, uint32_t to, uint64_t *
         if (!pick_may(p, peer)) continue;
         uint64_t load = load_of(peer), here = 0, there = 0;
         if (best) {
-            here = load * best->weight;
-            there = *load_out * peer->weight;
+            here = load * peer_weight(best, best->weight);
+            there = *load_out * peer_weight(peer, peer->weight);
             *many_out = *many_out || here == there;
         }
         if (best && here >= there) continue;
@@ -32,14 +32,15 @@ static struct peer *turn(struct pick *p, struct peer *best, uint32_t to, uint64_
     best = NULL;
     for (uint32_t i = first->index; i < to; i++) {
         struct peer *peer = &p->set->peers[i];
-        if (peer != first && (!pick_may(p, peer) || load_of(peer) * first->weight != load * peer->weight)) continue;
+        if (peer != first && (!pick_may(p, peer) || load_of(peer) * peer_weight(first, first->weight) != load * peer_weight(peer, peer->weight))) continue;
         struct peer_state *s = peer->state;
-        s->current += s->effective;
-        total += s->effective;
+        int64_t earned = (int64_t) peer_weight(peer, (uint32_t) s->effective);
+        s->current += earned;
+        total += earned;
         if (s->effective < s->weight) s->effective++;
         if (!best || s->current > best->state->current) best = peer;
     }
-    best->state->current -= (int32_t) total;
+    best->state->current -= total;
     return best;
 }
 

@@ -80,6 +80,13 @@ struct peer_history peer_state_history(struct peer_state *s)
     return h;
 }
 
+uint64_t peer_weight_slow(const struct peer *p, uint64_t weight)
+{
+    uint64_t from = atomic_load_explicit(&p->state->slow_from_ms, memory_order_relaxed), passed = clock_now.ms - from;
+    if (!from || clock_now.ms < from || passed >= p->slow_start_ms) return weight;
+    return max_of(weight * passed / p->slow_start_ms, (uint64_t) 1);
+}
+
 /* An eighth of each new time counts. Two processes at once: one of the times is lost, which an average bears. */
 static void average(_Atomic uint32_t *at, int64_t ms)
 {

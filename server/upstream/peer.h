@@ -43,9 +43,9 @@ struct peer_state {
     _Atomic uint32_t inflight;        /* requests (sessions) that use it now, over all workers */
     _Atomic uint32_t marks;           /* enum peer_mark */
     _Atomic uint32_t fails;           /* since the last time it was found well */
-    int32_t          current;         /* smooth round robin: credit */
-    int32_t          effective;       /* … and weight as lowered by failures */
-    int32_t          weight;          /* configured weight that effective was made from */
+    int32_t          effective;       /* smooth round robin: weight as lowered by failures */
+    int32_t          weight;          /* … configured weight that effective was made from */
+    int64_t          current;         /* … credit, in parts of PEER_WEIGHT_ONE */
     _Atomic uint64_t accessed_ms;     /* monotonic: last failure */
     _Atomic uint64_t checked_ms;      /* monotonic: last failure, or last trial after one */
     _Atomic uint64_t picked, failed;  /* in all */
@@ -88,6 +88,13 @@ void peer_count_check(struct peer *p, bool passed);
 /* The state in one word, as status pages name it: "up", "draining", "down", "unavail", "checking", "unhealthy", "ejected". */
 const char *peer_state_name(const struct peer_state *s);
 /* A consistent copy of what stands behind the lock. */
+/* A weight for the balance, in parts: a peer that came back a moment ago has little of it, and all when its slow_start is over. */
+enum { PEER_WEIGHT_ONE = 256 };
+uint64_t peer_weight_slow(const struct peer *p, uint64_t weight);
+static inline uint64_t peer_weight(const struct peer *p, uint32_t weight)
+{
+    return likely(!p->slow_start_ms) ? (uint64_t) weight * PEER_WEIGHT_ONE : peer_weight_slow(p, (uint64_t) weight * PEER_WEIGHT_ONE);
+}
 struct peer_history { uint64_t changed_ms, out_since_ms, out_ms; char reason[PEER_REASON]; };
 struct peer_history peer_state_history(struct peer_state *s);
 

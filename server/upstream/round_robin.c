@@ -12,8 +12,9 @@ static struct peer *richest(struct pick *p, uint32_t from, uint32_t to, int64_t 
         struct peer *peer = &p->set->peers[i];
         if (!pick_may(p, peer)) continue;
         struct peer_state *s = peer->state;
-        s->current += s->effective;
-        total += s->effective;
+        int64_t earned = (int64_t) peer_weight(peer, (uint32_t) s->effective);
+        s->current += earned;
+        total += earned;
         if (s->effective < s->weight) s->effective++;
         if (!best || s->current > best->state->current) best = peer;
     }
@@ -28,7 +29,7 @@ struct peer *round_robin_next(struct pick *p, uint32_t from, uint32_t to)
     group_lock(p->group);
     do {
         best = richest(p, from, to, &total);
-        if (best) best->state->current -= (int32_t) total;
+        if (best) best->state->current -= total;
     } while (best && !pick_hold(p, best));
     group_unlock(p->group);
     return best;

@@ -229,6 +229,39 @@ static void test_marks(void)
     is_str(order(g, 1), "0", "nobody is left");
 }
 
+/* How many of n picks a peer gets. */
+static unsigned part(struct group *g, const struct peer *peer, unsigned n)
+{
+    uint64_t before = atomic_load(&peer->state->picked);
+    order(g, n);
+    return (unsigned) (atomic_load(&peer->state->picked) - before);
+}
+
+/* It comes back with a tenth of its part after a tenth of the time, and with all of it at the end. */
+static void test_slow_start(void)
+{
+    struct group *g = serve("slow", "00");
+    struct group_record r = { .slow_start_ms = 10000 };
+    clock_fake(5000000, 1);
+    group_peer_change(g, 0, &r, GROUP_SLOW_START);
+    struct peer *p = &group_set(g)->peers[0];
+    is_int(part(g, p, 20), 10, "half of the requests");
+    peer_set_health(p, PEER_UNHEALTHY, "it failed");
+    is_int(part(g, p, 20), 0, "none while it is ill");
+    peer_set_health(p, 0, "it passed");
+    is_int(part(g, p, 20), 0, "none at the moment that it comes back");
+    clock_fake(5001000, 1);
+    unsigned n = part(g, p, 60);
+    ok(n >= 5 && n <= 6, "an eleventh after a tenth of the time: %u of 60", n);
+    clock_fake(5005000, 1);
+    n = part(g, p, 60);
+    ok(n >= 19 && n <= 21, "a third after half of it: %u of 60", n);
+    clock_fake(5010000, 1);
+    n = part(g, p, 60);
+    ok(n >= 29 && n <= 31, "half at the end: %u of 60", n);
+    clock_real();
+}
+
 /* One process changes, another one sees it. */
 static void test_processes(void)
 {
@@ -280,6 +313,7 @@ int main(void)
     test_under_way();
     test_names();
     test_marks();
+    test_slow_start();
     test_processes();
     test_given_back();
     pool_close(&pool);
