@@ -25,6 +25,9 @@ static const struct lint_id ids[] = {
     { "log-json-escape",
       "A log format that looks like JSON has the default escaping, \\xXX, which JSON does not know: a client can make lines that do not parse, or that say something else.",
       "Write \"log_format NAME escape=json '{...}';\"." },
+    { "upstream-unverified",
+      "The connection is encrypted, but whoever answers is believed: somebody between this server and the other one can read and change everything.",
+      "Write \"proxy_ssl_verify on;\" with proxy_ssl_trusted_certificate (/etc/ssl/certs/ca-certificates.crt has the public ones), and proxy_ssl_name where the name is another one." },
     { NULL, NULL, NULL },
 };
 
@@ -141,6 +144,21 @@ static void look_format(struct conf *cf, const struct conf_line *line)
         lint_say(cf, line, "log-json-escape", "the format looks like JSON but is not escaped so; write \"log_format %s escape=json …\"", line->words[1].p);
 }
 
+/* What is in force where line stands. */
+static const struct conf_line *nearest(const struct conf_line *line, const char *name)
+{
+    const struct conf_line *found = NULL;
+    for (const struct conf_block *b = line->block; b && !found; b = b->parent) found = lint_first(b, name);
+    return found;
+}
+
+static void look_pass(struct conf *cf, const struct conf_line *line)
+{
+    const struct conf_line *verify = nearest(line, "proxy_ssl_verify");
+    if (!text_starts_nocase(line->words[1], T("https://")) || (verify && text_eq_nocase(verify->words[1], T("on")))) return;
+    lint_say(cf, line, "upstream-unverified", "anybody can answer for \"%s\": its certificate is not verified; write \"proxy_ssl_verify on;\" and proxy_ssl_trusted_certificate", line->words[1].p);
+}
+
 static const struct lint_rule rules[] = {
     { "http", look_http },
     { "add_header", look_add_header },
@@ -148,6 +166,7 @@ static const struct lint_rule rules[] = {
     { "set_real_ip_from", look_realip },
     { "worker_connections", look_connections },
     { "log_format", look_format },
+    { "proxy_pass", look_pass },
     { NULL, NULL },
 };
 

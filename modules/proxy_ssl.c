@@ -109,8 +109,6 @@ static bool is_complete(const struct proxy_ssl_conf *s, const struct proxy_pass 
 static bool open_pass(struct opening *o, const struct proxy_pass *p)
 {
     struct proxy_ssl_conf *s = conf_values(p->block, &proxy_ssl_module);
-    if (o->cycle->testing && !s->verify.on && !p->dynamic)
-        log_at(log_main, L_WARN, NULL, 0, "the certificate of \"%.*s\" is not verified (proxy_ssl_verify is off) in %s:%u", TEXT_ARG(p->source), p->file, p->line);
     if (s->context) return true;
     if (!is_complete(s, p)) return false;
     struct text said = describe(o, s);

@@ -5,9 +5,11 @@
 #include "modules/module.h"
 #include "eval/condition.h"
 #include "http/explain.h"
+#include "http/open_file.h"
 #include "http/steps.h"
 #include "http/vhost.h"
 #include "wire/uri.h"
+#include <errno.h>
 
 enum op_kind { OP_SET, OP_IF, OP_REWRITE, OP_RETURN, OP_BREAK };
 
@@ -339,6 +341,18 @@ static void run_set(struct run *run, const struct op *op)
     eval_set(&r->eval, op->index, build_done(&b));
 }
 
+/* "-f" and its like: as files that are served, by open_file_cache and disable_symlinks. */
+static void look(struct eval *e, struct text path, struct condition_file *out)
+{
+    struct request *r = request_of(e);
+    struct open_file f;
+    open_file_look(r, path, &f);
+    if (f.err && f.err != ENOENT && f.err != ENOTDIR && f.err != ENAMETOOLONG)
+        request_log(r, L_CRIT, f.err, "%s \"%.*s\" failed", f.call, TEXT_ARG(path));
+    if (unlikely(explain_on != NULL)) explain_more("\"%.*s\" %s", TEXT_ARG(path), f.err ? "is not there" : f.is_folder ? "is a folder" : f.is_file ? "is a file" : "is neither a file nor a folder");
+    if (!f.err) *out = (struct condition_file) { f.is_file, f.is_folder, f.is_executable };
+}
+
 static struct verdict run_program(struct request *r, const struct program *p)
 {
     struct run run = { .r = r, .quote = true, .log = ((struct rewrite_conf *) request_values(r, &rewrite_module))->log.on };
@@ -353,7 +367,7 @@ static struct verdict run_program(struct request *r, const struct program *p)
             explain_note(op->file, op->line, "set: the value is \"%.*s\"", TEXT_ARG(value_text(eval_get(&r->eval, op->index))));
             break;
         case OP_IF:
-            holds = condition_test(op->condition, &r->eval, run.log ? r->log : NULL);
+            holds = condition_test(op->condition, &r->eval, run.log ? r->log : NULL, look);
             explain_note(op->file, op->line, "if: the condition %s", holds ? "holds" : "does not hold");
             if (!holds) i = op->skip;
             else if (op->location) request_enter(r, op->location);

@@ -104,6 +104,9 @@ my @cases = (
     ['realip-from-all', 's', 'set_real_ip_from 10.0.0.0/8;'],
     ['log-json-escape', 'h', "log_format j '{ \"a\": \"\$uri\" }';", 3],
     ['log-json-escape', 'h', "log_format j escape=json '{ \"a\": \"\$uri\" }'; log_format p '\$uri';"],
+    ['upstream-unverified', 's', "location / {\n proxy_pass https://127.0.0.1:81; }", 5],
+    ['upstream-unverified', 's', "proxy_ssl_verify on; proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;\nlocation / { proxy_ssl_verify off; if (\$arg_a) { proxy_pass https://\$server_addr:81; } }", 5],
+    ['upstream-unverified', 's', 'location / { proxy_pass http://127.0.0.1:81; } location /b { if ($arg_a) { return 404; } }'],
     ['worker-connections', 't', "worker_rlimit_nofile 100; events {\n worker_connections 200; }", 2],
     ['worker-connections', 't', "worker_rlimit_nofile 400; events {\n worker_connections 200; }"],
 );

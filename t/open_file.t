@@ -45,6 +45,33 @@ my @names = qw(d/f d/ d link to-d/f to-d/ to-d to-d/back dangling circle missing
 Weir->compare($links, [map { my $l = $_; asks(map { "/$l/$_" } @names) } qw(on own off part slash other var none)],
     files => { 'html/d/f' => "file\n", 'html/d/index.html' => "index\n" }, warm => \&make_links);
 
+# ---- "if" asks as those that serve files do
+
+my $if = <<'EOC';
+events { }
+http {
+    open_file_cache max=1000; open_file_cache_errors on;
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        root %%TESTDIR%%/html;
+        set $kind '';
+        location / { set $p $document_root$uri; include %%TESTDIR%%/if; return 200 $kind; }
+        location /on/ { set $p $document_root$arg_p; disable_symlinks on from=%%TESTDIR%%; include %%TESTDIR%%/if; return 200 $kind; }
+        location /own/ { set $p $document_root$arg_p; disable_symlinks if_not_owner from=%%TESTDIR%%; include %%TESTDIR%%/if; return 200 $kind; }
+        location /fresh/ { set $p $document_root$arg_p; open_file_cache off; include %%TESTDIR%%/if; return 200 $kind; }
+        location /dev/ { set $p $uri; include %%TESTDIR%%/if; return 200 $kind; }
+    }
+}
+EOC
+my $set = join '', map { "if ($_ \$p) { set \$kind '\$kind$_ '; }\n" } map { ("-$_", "!-$_") } qw(f d e x);
+# Makes or removes a file, and asks.
+sub changed { my ($uri, $name, $make) = @_; return sub { my $w = shift; my $f = $w->dir . "/html/$name"; if ($make) { $w->write_file("html/$name", 'x') } else { unlink $f } return $w->raw(get($uri)) } }
+Weir->compare($if, [
+    asks(map({ "/$_" } @names, 'run', 'late', 'only', 'a' x 300), map({ my $l = $_; map { "/$l/?p=/$_" } @names, 'run' } qw(on own fresh)), qw(/dev/null /dev/shm /dev/none)),
+    'made: still not there' => changed('/late', 'late', 1), 'without a cache it is' => get('/fresh/?p=/late'),
+    'gone: seen, for it is not open' => changed('/d/f', 'd/f', 0), 'a folder is remembered' => sub { my $w = shift; rename $w->dir . '/html/only', $w->dir . '/html/was'; $w->raw(get('/only')) },
+], files => { if => $set, 'html/d/f' => "file\n", 'html/only/x' => '', 'html/run' => "#!/bin/sh\n" }, warm => sub { my $w = shift; make_links($w); chmod 0755, $w->dir . '/html/run' });
+
 # ---- a cache
 
 my $cached = <<'EOC';

@@ -1,8 +1,6 @@
 /* condition: a variable's truth, an equality, a regex, or a question about a file. */
 #include "eval/condition.h"
 #include "eval/match.h"
-#include <errno.h>
-#include <sys/stat.h>
 
 enum test { TEST_TRUE, TEST_EQUAL, TEST_REGEX, TEST_FILE, TEST_FOLDER, TEST_EXISTS, TEST_EXECUTABLE };
 
@@ -85,23 +83,20 @@ static bool test_regex(const struct condition *c, struct eval *e, const struct l
     return matched;
 }
 
-static bool test_file(const struct condition *c, struct eval *e)
+/* As in nginx, a device or a pipe does not exist. */
+static bool test_file(const struct condition *c, struct eval *e, condition_look *look)
 {
-    struct stat st;
-    struct text path = template_render(c->value, e);
-    if (stat(pool_cstr(e->pool, path), &st) != 0) {
-        if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG) log_at(e->log, L_CRIT, e->about, errno, "stat() \"%.*s\" failed", TEXT_ARG(path));
-        return false;
-    }
+    struct condition_file is = { false, false, false };
+    look(e, text_c(pool_cstr(e->pool, template_render(c->value, e))), &is);
     switch (c->test) {
-    case TEST_FILE: return S_ISREG(st.st_mode);
-    case TEST_FOLDER: return S_ISDIR(st.st_mode);
-    case TEST_EXECUTABLE: return (st.st_mode & S_IXUSR) != 0;
-    default: return true;
+    case TEST_FILE: return is.is_file;
+    case TEST_FOLDER: return is.is_folder;
+    case TEST_EXECUTABLE: return is.is_executable;
+    default: return is.is_file || is.is_folder;
     }
 }
 
-bool condition_test(const struct condition *c, struct eval *e, const struct log *told)
+bool condition_test(const struct condition *c, struct eval *e, const struct log *told, condition_look *look)
 {
     bool holds;
     switch (c->test) {
@@ -112,7 +107,7 @@ bool condition_test(const struct condition *c, struct eval *e, const struct log 
         break;
     }
     case TEST_REGEX: holds = test_regex(c, e, told); break;
-    default: holds = test_file(c, e); break;
+    default: holds = test_file(c, e, look); break;
     }
     return holds != c->negative;
 }

@@ -193,6 +193,7 @@ static void tell(struct opening *o, struct open_file *out)
     if (o->err) return;
     out->is_file = S_ISREG(o->st.st_mode);
     out->is_folder = S_ISDIR(o->st.st_mode);
+    out->is_executable = (o->st.st_mode & S_IXUSR) != 0;
     out->size = o->st.st_size;
     out->modified = o->st.st_mtime;
     if (o->fd >= 0) out->file = chain_file_open(o->fd);
@@ -281,6 +282,17 @@ static struct verdict explained(struct request *r, const struct opening *o, stru
     tell(&now, out);
     explain_file(r, path, !out->err, out->is_folder);
     return v_next();
+}
+
+void open_file_look(struct request *r, struct text path, struct open_file *out)
+{
+    struct open_file_conf *conf = request_values(r, &open_file_module);
+    struct opening o = { .path = path.p, .links = open_file_links(r, path), .want = OPEN_TEST };
+    NEED(r, REQUEST_MAGIC);
+    if (conf->cache && open_file_cache_get(conf->cache, path, o.links, OPEN_TEST, conf->valid.ms, out)) return;
+    open_it(&o);
+    tell(&o, out);
+    remember(conf, path, o.links, out);
 }
 
 struct verdict open_file(struct request *r, struct text path, enum open_want want, struct open_file *out)

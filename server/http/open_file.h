@@ -13,7 +13,7 @@ struct open_file {
     int                err;          /* 0, or why not */
     const char        *call;         /* what failed: "open()" */
     struct chain_file *file;         /* OPEN_READ of a regular file: one hold, the caller's */
-    bool               is_file, is_folder;
+    bool               is_file, is_folder, is_executable;
     off_t              size;
     time_t             modified;
 };
@@ -23,6 +23,8 @@ enum open_want { OPEN_READ, OPEN_TEST /* what is it? */ };
 /* path: full, NUL-ended, of the request's pool. v_next: *out says; v_wait: a thread is at it, the handler is to be asked again
  * (and then asks here again, for the same path). */
 struct verdict open_file(struct request *r, struct text path, enum open_want want, struct open_file *out);
+/* As OPEN_TEST, without a thread: for those that cannot be asked again. */
+void open_file_look(struct request *r, struct text path, struct open_file *out);
 
 /* What disable_symlinks says of path, for walk_open and walk_parent. */
 struct open_links { enum walk_links how; size_t trusted; };

@@ -88,7 +88,7 @@ bool open_file_cache_get(struct open_file_cache *c, struct text path, struct ope
     list_first(c, f);
     sweep(c);
     if (clock_now.ms - f->made_ms >= valid_ms) return false;
-    if (want == OPEN_READ && f->found.is_file && !f->found.file) return false;
+    if (!f->found.err && !f->found.is_folder && !f->found.file) return false;     /* as nginx: even when it is only tested */
     *out = f->found;
     if (want == OPEN_TEST) out->file = NULL;
     if (out->file) chain_file_hold(out->file);

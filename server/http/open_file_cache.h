@@ -13,7 +13,7 @@ struct open_file_cache {
 };
 
 /* What is remembered of path opened with these links, not older than valid_ms; counts the use. *out with a hold of its own.
- * False: nothing, or (want is OPEN_READ) its descriptor is not kept: to be opened and put. */
+ * False: nothing, or a file whose descriptor is not kept: to be opened and put. */
 bool open_file_cache_get(struct open_file_cache *c, struct text path, struct open_links links, enum open_want want, uint64_t valid_ms, struct open_file *out);
 /* Remembers found (takes holds of its own); its descriptor only after min_uses uses. */
 void open_file_cache_put(struct open_file_cache *c, struct text path, struct open_links links, const struct open_file *found, uint64_t min_uses);

@@ -126,22 +126,29 @@ static void wrong_conditions(void)
     refused_inside("test (${host} = a);", "unknown \"{host}\" variable");
 }
 
+static void look(struct eval *e, struct text path, struct condition_file *out)
+{
+    struct stat st;
+    (void) e;
+    if (stat(path.p, &st) == 0) *out = (struct condition_file) { S_ISREG(st.st_mode), S_ISDIR(st.st_mode), (st.st_mode & S_IXUSR) != 0 };
+}
+
 static void right_conditions(void)
 {
     struct conf *cf = http_conf("test ($host); test ( $zero ); test ($empty); test ($missing);"
         "test ($host = example.com); test ($host != example.com); test ($host = $host ); test ($missing = '');"
         "test ($uri ~ ^/(.)/(?<second>.)); test ($uri ~ B$); test ($uri ~* B$); test ($uri !~ B$); test ($uri !~* B$);"
-        "test (-f /dev/null); test (!-f /dev/null); test (-d /); test (-e /dev/null); test (!-e /nowhere$uri); test (-x /bin/sh); test (-x /dev/null);"
+        "test (-f /dev/null); test (!-f /dev/null); test (-d /); test (-e /bin/sh); test (-e /bin); test (-e /dev/null); test (!-e /nowhere$uri); test (-x /bin/sh); test (-x /dev/null);"
         "text '$1-$2-$second';");
     static const bool want[] = { true, false, false, false, true, false, true, true, true, false, true, true, false,
-                                 false, true, true, true, true, true, false };
+                                 false, true, true, true, true, false, true, true, false };
     struct eval e = request(cf);
     is_int(conditions_n, countof(want), "conditions");
-    for (unsigned i = 0; i < conditions_n; i++) ok(condition_test(conditions[i], &e, NULL) == want[i], "condition %u is %s", i, want[i] ? "true" : "false");
-    ok(condition_test(conditions[8], &e, e.log), "with notes");
+    for (unsigned i = 0; i < conditions_n; i++) ok(condition_test(conditions[i], &e, NULL, look) == want[i], "condition %u is %s", i, want[i] ? "true" : "false");
+    ok(condition_test(conditions[8], &e, e.log, look), "with notes");
     ok(strstr(said, "\"^/(.)/(?<second>.)\" matches \"/a/b\""), "noted");
     is_text(template_render(made[0], &e), "a-b-b", "captures");
-    ok(!condition_test(conditions[9], &e, e.log), "no match");
+    ok(!condition_test(conditions[9], &e, e.log, look), "no match");
     ok(strstr(said, "\"B$\" does not match \"/a/b\""), "noted");
     is_text(template_render(made[0], &e), "--b", "numbered captures are forgotten, named ones stay");
 }
