@@ -148,7 +148,14 @@ static struct verdict check(struct request *r)
     }
     struct text path = path_of(r, conf->file);
     struct trial *t = *request_context(r, &auth_basic_module);
-    if (t) return t->over ? judge(r, realm, &c, t->known, t->fits, path) : v_wait();
+    if (t && !t->over) return v_wait();
+    if (t) {
+        bool known = t->known, fits = t->fits;
+        *request_context(r, &auth_basic_module) = NULL;
+        request_at_close_cancel(r, abandon, t);
+        end_trial(t);
+        return judge(r, realm, &c, known, fits, path);
+    }
     enum users_result found = users_get(path, r->log, r->about, &users);
     if (found != USERS_FINE) return v_reply(found == USERS_MISSING ? 403 : 500);
     bool known = users_find(users, c.user, &hash);

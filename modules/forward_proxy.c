@@ -125,6 +125,7 @@ static void looked_up(struct lookup *l)
     struct forward *f = container_of(l, struct forward, lookup);
     f->looking = false;
     f->found = true;
+    request_at_close_cancel(f->r, stop_looking, f);
     for (size_t i = 0; l->how == LOOKUP_FOUND && i < l->count; i++) take_address(f, &l->addrs[i]);
     if (l->how != LOOKUP_FOUND) {
         log_at(f->r->log, L_ERR, f->r->about, 0, "%.*s could not be resolved (%d: %s)", TEXT_ARG(f->r->host), (int) l->how, lookup_why(l->how));

@@ -1,6 +1,8 @@
 /* forward_proxy_tunnel: CONNECT: bytes both ways to where the request, or tunnel_pass, says. */
 #include "modules/forward_proxy.h"
 #include "gateway/tunnel.h"
+#include "http/core_conf.h"
+#include "http/park.h"
 #include "http/steps.h"
 #include "upstream/group.h"
 
@@ -18,6 +20,83 @@ static bool make_nothing(struct exchange *x)
 
 static void begin_nothing(struct exchange *x) { x->up = (struct upstream_response) { .length = -1 }; }
 
+/* A tunnel whose request is parked: this, two connections and their protocol's record are all it takes. */
+struct long_tunnel {
+    struct relay               relay;
+    struct parked             *request;
+    struct conn               *server;
+    const struct gateway_conf *conf;
+    struct exchange_try        last;
+    struct text                rule, words;       /* of the configuration */
+    uint16_t                   port;
+    uint64_t                   sent, received;    /* by server, before */
+    char                       name[];
+};
+
+static void log_end(struct long_tunnel *t, struct request *r, enum relay_end how)
+{
+    if (how == RELAY_LIMIT) request_log(r, L_INFO, 0, "the tunnel has come to its limit");
+    if (how == RELAY_TIMEOUT) request_log(r, L_INFO, 0, "the tunnel timed out");
+    if (how == RELAY_ERROR && t->relay.fault == t->server) request_log(r, L_ERR, t->server->error, "upstream connection failed");
+}
+
+static void long_ended(struct relay *relay, enum relay_end how)
+{
+    struct long_tunnel *t = relay->arg;
+    struct request *r = request_unpark(&t->request);
+    struct forward *f = forward_proxy_context(r);
+    f->ask.port = t->port;
+    f->decided.rule = t->rule;
+    f->decided.words = t->words;
+    t->last.name = pool_text(r->pool, t->last.name);
+    t->last.length = (int64_t) relay->back.bytes;
+    t->last.response_ms = (int64_t) (clock_now.ms - t->last.started_ms);
+    t->last.sent = t->server->sent - t->sent;
+    t->last.received = t->server->received - t->received;
+    struct exchange *x = exchange_remember(r, t->conf, &t->last);
+    x->relay = pool_new(r->pool, struct relay);
+    *x->relay = t->relay;
+    log_end(t, r, how);
+    conn_close(&t->server);
+    r->out.body_bytes = relay->back.bytes;
+    response_body(r, &(struct chain) { NULL, NULL, 0 }, BODY_FINAL);
+    loop_free_later(free, t);
+}
+
+/* False: it stays as it is. */
+static bool open_long(struct exchange *x)
+{
+    struct request *r = x->r;
+    struct forward *f = forward_of(x);
+    struct chain up = CHAIN_EMPTY, nothing = CHAIN_EMPTY;
+    if (!f->conf || x->tries != x->last) return false;
+    exchange_move(x, EXCHANGE_TUNNEL);
+    bool sent = response_head(r);
+    if (sent) response_body(r, &nothing, BODY_MORE);
+    struct conn *server = x->conn, *client = sent && r->proto->tunnel ? r->proto->tunnel(r, &up) : NULL;
+    if (!client) {
+        exchange_release(x);
+        response_body(r, &nothing, BODY_BROKEN);
+        return true;
+    }
+    if (!request_may_park(r)) {
+        tunnel_go(x, client, &up);
+        return true;
+    }
+    struct long_tunnel *t = base_zalloc(1, sizeof *t + x->last->name.n);
+    *t = (struct long_tunnel) { .server = server, .conf = x->conf, .last = *x->last, .rule = f->decided.rule, .words = f->decided.words, .port = f->ask.port, .sent = x->conn_sent, .received = x->conn_received };
+    memcpy(t->name, x->last->name.p, x->last->name.n);
+    t->last.name = text_of(t->name, x->last->name.n);
+    uint64_t ms = x->tunnel_ms, most = x->tunnel_bytes;
+    x->conn = NULL;
+    exchange_release(x);
+    t->request = request_park(r);
+    relay_start(&t->relay, client, server, &up, NULL, t->conf->read_timeout.ms, long_ended, t);
+    t->relay.half_close = true;
+    relay_limit(&t->relay, ms, most);
+    return true;
+}
+
 static void opened(struct exchange *x)
 {
     struct response *out = &x->r->out;
@@ -25,7 +104,7 @@ static void opened(struct exchange *x)
     x->up.status = x->last->status = out->status = 200;
     x->last->header_ms = x->last->connect_ms;
     out->reason = T("Connection established");
-    tunnel_start(x, T(""));
+    if (!open_long(x)) tunnel_start(x, T(""));
 }
 
 static const struct gateway_protocol protocol = { .name = "tunnel", .make_request = make_nothing, .restart = begin_nothing, .opened = opened };

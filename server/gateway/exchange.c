@@ -94,6 +94,17 @@ struct exchange *exchange_open(struct request *r, const struct gateway_protocol 
     return x;
 }
 
+struct exchange *exchange_remember(struct request *r, const struct gateway_conf *conf, const struct exchange_try *t)
+{
+    struct exchange *x = pool_new(r->pool, struct exchange);
+    struct exchange_try *last = pool_new(r->pool, struct exchange_try);
+    *last = *t;
+    *x = (struct exchange) { .magic = EXCHANGE_MAGIC, .r = r, .conf = conf, .state = EXCHANGE_OVER, .tries = last, .last = last };
+    r->exchange = x;
+    r->exchange_ops = &ops;
+    return x;
+}
+
 static bool set_bind(struct exchange *x)
 {
     const struct gateway_bind *b = x->conf->bind;

@@ -151,6 +151,8 @@ struct exchange *exchange_open(struct request *r, const struct gateway_protocol 
 /* Asks the first peer. The request's body is whole, or none, or goes up as it comes. v_over: the exchange answers, or fails
  * by request_fail; v_reply: it failed at once. */
 struct verdict exchange_start(struct exchange *x);
+/* What was: an exchange of r that is over, with this one try, for the log. */
+struct exchange *exchange_remember(struct request *r, const struct gateway_conf *conf, const struct exchange_try *t);
 /* x's peer can be asked over c, which is x's from now on. */
 void exchange_begin(struct exchange *x, struct conn *c);
 /* The only change of state. */

@@ -14,6 +14,17 @@ static void done(struct relay *relay, enum relay_end how)
     response_body(r, &(struct chain) { NULL, NULL, 0 }, BODY_FINAL);
 }
 
+static void go(struct exchange *x, struct conn *client, struct chain *up, struct chain *back)
+{
+    struct request *r = x->r;
+    x->relay = pool_new(r->pool, struct relay);
+    relay_start(x->relay, client, x->conn, up, back, x->conf->read_timeout.ms, done, x);
+    x->relay->half_close = x->half_close;
+    relay_limit(x->relay, x->tunnel_ms, x->tunnel_bytes);
+}
+
+void tunnel_go(struct exchange *x, struct conn *client, struct chain *up) { go(x, client, up, NULL); }
+
 void tunnel_start(struct exchange *x, struct text early)
 {
     struct request *r = x->r;
@@ -31,8 +42,5 @@ void tunnel_start(struct exchange *x, struct text early)
         return;
     }
     if (early.n) chain_add_chunk(&back, x->head, early.p, early.n);
-    x->relay = pool_new(r->pool, struct relay);
-    relay_start(x->relay, client, x->conn, &up, &back, x->conf->read_timeout.ms, done, x);
-    x->relay->half_close = x->half_close;
-    relay_limit(x->relay, x->tunnel_ms, x->tunnel_bytes);
+    go(x, client, &up, &back);
 }

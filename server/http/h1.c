@@ -472,9 +472,19 @@ static struct conn *tunnel(struct request *r, struct chain *early_out)
     return h->conn;
 }
 
+static void swap(void *stream, struct request *r)
+{
+    struct h1 *h = stream;
+    NEED(h, H1_MAGIC);
+    ASSERT(h->state == H1_TUNNEL);
+    h->r = r;
+    h->reading = NULL;
+    h->body = NULL;
+}
+
 const struct protocol h1_protocol = {
     .name = "HTTP/1.1", .head = h1_write_head, .informational = h1_write_informational, .body = h1_write_body, .room = h1_write_room,
-    .want_body = h1_body_want, .ended = ended, .tunnel = tunnel,
+    .want_body = h1_body_want, .ended = ended, .tunnel = tunnel, .swap = swap,
     .straight = h1_write_straight, .went = h1_write_went,
 };
 

@@ -218,6 +218,13 @@ void request_at_close(struct request *r, void (*fn)(struct request *r, void *arg
     r->at_close = a;
 }
 
+void request_at_close_cancel(struct request *r, void (*fn)(struct request *r, void *arg), void *arg)
+{
+    struct at_close **at = &r->at_close;
+    while (*at && ((*at)->fn != fn || (*at)->arg != arg)) at = &(*at)->next;
+    if (*at) *at = (*at)->next;
+}
+
 static void log_it(struct request *r)
 {
     const struct hook_list *list = &r->vhost->http->hooks[STEP_LOG];

@@ -9,6 +9,7 @@
  *   hook       a module's handler in a step.
  *   response   status, fields, and how the body moves: response.h. filter: something a response passes through.
  *   exchange   one request with one upstream: gateway. Owned by the request.
+ *   parked     what stays of a request whose tunnel goes on: park.h.
  *   fetch      a request of our own to some server, for ourselves: fetch.h. Stands beside all of the above.
  *
  * Ownership: conn > (h1 | stream) > request > exchange. request_close is the only end of a request, may be called twice.
@@ -57,6 +58,8 @@ struct protocol {
     /* Takes the connection over for raw bytes both ways (101, CONNECT), when the head was sent; NULL: cannot. The bytes already read
      * are in *early_out. From then on conn's handler is the caller's; request_close still ends all. */
     struct conn *(*tunnel)(struct request *r, struct chain *early_out);
+    /* After tunnel: the stream's request is r from now on, or none for a while (park.h). NULL: cannot. */
+    void   (*swap)(void *stream, struct request *r);
 };
 
 /* Who makes a response's body: asked for more when the sink has room again. */
@@ -216,6 +219,8 @@ void request_free(void *r);
 void request_describe(struct build *b, const struct request *r);
 /* fn(r, arg) when r is closed: for who holds something that must go at once (an upstream connection). */
 void request_at_close(struct request *r, void (*fn)(struct request *r, void *arg), void *arg);
+/* Forgets that again. */
+void request_at_close_cancel(struct request *r, void (*fn)(struct request *r, void *arg), void *arg);
 /* Status for logs: of the error page in hand, else of the response; 0: nothing was answered. */
 int  request_status(const struct request *r);
 /* Answers with status through error pages, from outside a step (timeouts, upstream failures). Head not sent yet: a
