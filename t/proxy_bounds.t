@@ -4,7 +4,7 @@ use lib 't/lib';
 use Weir;
 use Time::HiRes 'time';
 
-my $mb = 48;
+my $mb = 80;
 my $block = 'b' x 65536;
 my $gate = Weir::scratch() . '/gate';
 my $count = Weir::scratch() . '/count';         # what the backend has sent
@@ -61,7 +61,7 @@ sub settled {   # a figure that has stopped growing
     wait_for(sub { my $now = $figure->(); if ($now != $last) { ($last, $since) = ($now, time) } return time - $since > 0.4 }, 20);
     return $last;
 }
-my $room = 24 << 20;        # what the kernel's buffers of four sockets may take
+my $room = 48 << 20;        # what the kernel's buffers of four sockets may take
 my $kb = 1500;
 sub sent { return Weir::slurp($count) || 0 }
 my $before = memory();

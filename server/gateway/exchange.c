@@ -6,10 +6,11 @@
 #include <errno.h>
 
 static const struct { const char *name, *doing; unsigned next; } states[] = {
-    [EXCHANGE_OPEN]       = { "open",       NULL,                                            1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
-    [EXCHANGE_PAUSED]     = { "paused",     "waiting to ask another upstream",               1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
-    [EXCHANGE_CONNECTING] = { "connecting", "connecting to upstream",                        1 << EXCHANGE_PAUSED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
-    [EXCHANGE_WAITING]    = { "waiting",    "sending request to upstream",                   1 << EXCHANGE_PAUSED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_PASSING | 1 << EXCHANGE_TUNNEL | 1 << EXCHANGE_OVER },
+    [EXCHANGE_OPEN]       = { "open",       NULL,                                            1 << EXCHANGE_QUEUED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_QUEUED]     = { "queued",     "waiting for a free upstream",                   1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_PAUSED]     = { "paused",     "waiting to ask another upstream",               1 << EXCHANGE_QUEUED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_CONNECTING] = { "connecting", "connecting to upstream",                        1 << EXCHANGE_QUEUED | 1 << EXCHANGE_PAUSED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER },
+    [EXCHANGE_WAITING]    = { "waiting",    "sending request to upstream",                   1 << EXCHANGE_QUEUED | 1 << EXCHANGE_PAUSED | 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_PASSING | 1 << EXCHANGE_TUNNEL | 1 << EXCHANGE_OVER },
     [EXCHANGE_PASSING]    = { "passing",    "reading upstream",                              1 << EXCHANGE_OVER },
     [EXCHANGE_TUNNEL]     = { "tunnel",     "proxying upgraded connection",                  1 << EXCHANGE_OVER },
     [EXCHANGE_OVER]       = { "over",       NULL,                                            1 << EXCHANGE_OVER },
@@ -121,18 +122,19 @@ static bool set_bind(struct exchange *x)
 static struct exchange_try *add_try(struct exchange *x, struct text name)
 {
     struct exchange_try *t = pool_alloc(x->r->pool, sizeof *t);
-    *t = (struct exchange_try) { .name = name, .started_ms = clock_now.ms, .connect_ms = -1, .header_ms = -1, .response_ms = -1 };
+    *t = (struct exchange_try) { .name = name, .started_ms = clock_now.ms, .queue_ms = -1, .connect_ms = -1, .header_ms = -1, .response_ms = -1 };
     t->redirected = x->last && x->last->started_ms && x->last->response_ms >= 0 && x->state == EXCHANGE_OPEN;
     if (x->last) x->last->next = t; else x->tries = t;
     return x->last = t;
 }
 
-static void refuse(struct exchange *x)
+void exchange_give_up(struct exchange *x, int status)
 {
     struct exchange_try *t = add_try(x, x->target.group->name);
-    t->status = 503;
+    t->status = status;
     t->response_ms = 0;
-    exchange_fail(x, 503);
+    t->queue_ms = queue_leave(x);
+    exchange_fail(x, status);
 }
 
 struct verdict exchange_start(struct exchange *x)
@@ -148,7 +150,7 @@ struct verdict exchange_start(struct exchange *x)
     retry_start(x);
     x->starting = true;
     if (likely(!x->pick.group->breaker) || breaker_enter(x)) exchange_next(x);
-    else refuse(x);
+    else exchange_give_up(x, 503);
     x->starting = false;
     return x->failed ? v_reply(x->failed) : v_over();
 }
@@ -279,12 +281,17 @@ static bool adapt(struct exchange *x)
     return false;
 }
 
-/* The next peer that may be asked, or NULL: none is left. False: the client has its answer. */
+/* The next peer that may be asked, or NULL: none is left. False: x waits for one, or the client has its answer. */
 static bool find_peer(struct exchange *x, struct peer **out)
 {
     for (;;) {
-        struct peer *p = *out = pick_next(&x->pick);
+        bool queues = unlikely(x->pick.group->queue != NULL);
+        bool waits = queues && queue_has_others(x);
+        struct peer *p = *out = waits ? NULL : pick_next(&x->pick);
+        if (!p && queues && (waits || x->pick.busy) && queue_join(x)) return false;
+        int64_t waited = unlikely(queues) ? queue_leave(x) : -1;
         struct exchange_try *t = add_try(x, p ? p->name : x->target.group->name);
+        t->queue_ms = waited;
         if (!p) return true;
         t->server = p->server;
         if (likely(!x->conf->dynamic)) return true;
@@ -329,6 +336,7 @@ void exchange_end_try(struct exchange *x, enum peer_verdict how)
     if (unlikely(x->place.of != NULL) && x->pick.peer) breaker_tell(x, how);
     if (unlikely(pick_counts(&x->pick))) count_answer(x);
     pick_done(&x->pick, how, x->r->log, x->r->about);
+    if (unlikely(x->pick.group->queue != NULL)) queue_wake(x->pick.group);
 }
 
 void exchange_replay(struct exchange *x)
@@ -369,6 +377,7 @@ void exchange_release(struct exchange *x)
     if (unlikely(x->conf->timed)) timer_end(&x->retry.timer);
     exchange_end_try(x, x->answered ? PEER_WELL : PEER_UNASKED);
     if (unlikely(x->place.of != NULL)) breaker_leave(x);
+    if (unlikely(x->queued.in)) queue_leave(x);
     exchange_move(x, EXCHANGE_OVER);
 }
 

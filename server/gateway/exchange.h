@@ -14,6 +14,7 @@
  *
  *   open ──> connecting <──> waiting ──> passing ──> over         Each change goes through exchange_move.
  *                      `─> paused <─´                ^             paused: before another try
+ *                                                                  queued: until a peer has room (queue.h)
  *                               |                     ^           waiting: for the head; the request may still be going up
  *                               `──────> tunnel ──────´           passing: the body comes; the request may still be going up
  *
@@ -26,6 +27,7 @@
 #include "gateway/conf.h"
 #include "gateway/pipe.h"
 #include "gateway/preface.h"
+#include "gateway/queue.h"
 #include "gateway/retry.h"
 #include "gateway/secure.h"
 #include "gateway/send.h"
@@ -36,7 +38,7 @@
 
 #define EXCHANGE_MAGIC 0x45584348u
 
-enum exchange_state { EXCHANGE_OPEN, EXCHANGE_PAUSED, EXCHANGE_CONNECTING, EXCHANGE_WAITING, EXCHANGE_PASSING, EXCHANGE_TUNNEL, EXCHANGE_OVER };
+enum exchange_state { EXCHANGE_OPEN, EXCHANGE_PAUSED, EXCHANGE_QUEUED, EXCHANGE_CONNECTING, EXCHANGE_WAITING, EXCHANGE_PASSING, EXCHANGE_TUNNEL, EXCHANGE_OVER };
 
 /* One peer asked once. Times in ms since the try began; -1: it did not come to that. */
 struct exchange_try {
@@ -45,7 +47,7 @@ struct exchange_try {
     int                  status;             /* 0: none */
     bool                 redirected;         /* the first after an internal redirect: " : " before it */
     uint64_t             started_ms;
-    int64_t              connect_ms, header_ms, response_ms;
+    int64_t              queue_ms, connect_ms, header_ms, response_ms;
     int64_t              length;             /* of the body as received */
     uint64_t             sent, received;     /* on the wire */
 };
@@ -139,6 +141,7 @@ struct exchange {
     struct retry                   retry;
     struct preface                 preface;
     struct breaker_place           place;
+    struct queue_place             queued;
     struct exchange               *before;   /* the one before an internal redirect, or NULL */
     struct exchange_try           *tries, *last;   /* in order; over internal redirects too */
 };
@@ -167,6 +170,8 @@ void exchange_replay(struct exchange *x);
 void exchange_broken(struct exchange *x, enum io how, const char *call);
 /* The line about that alone. */
 void exchange_say_broken(const struct exchange *x, enum io how, const char *call);
+/* No peer is in hand, and none will be: as exchange_fail, with a try of no peer's for the log. */
+void exchange_give_up(struct exchange *x, int status);
 /* The upstream is let go, and the client answered with this status (or broken off). */
 void exchange_fail(struct exchange *x, int status);
 /* The answer is complete: conn is kept when the upstream and the request allow it. The response's end is the pipe's. */

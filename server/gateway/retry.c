@@ -38,6 +38,10 @@ static void too_late(struct exchange *x)
         pipe_break(x);
         return;
     }
+    if (x->state == EXCHANGE_QUEUED) {
+        exchange_give_up(x, 504);
+        return;
+    }
     if (!x->last->status) x->last->status = 504;
     exchange_end_try(x, PEER_FAILED);
     exchange_fail(x, 504);
@@ -75,6 +79,7 @@ void retry_start(struct exchange *x)
     if (likely(!c->timed)) return;
     x->retry.timer.fire = fire;
     if (c->deadline.ms) x->retry.deadline_ms = x->started_ms + c->deadline.ms;
+    set_timer(x);
 }
 
 void retry_try_begins(struct exchange *x)

@@ -2,7 +2,7 @@
 #include "gateway/exchange.h"
 #include "http/module.h"
 
-enum figure { ADDR, STATUS, CONNECT_TIME, HEADER_TIME, RESPONSE_TIME, LENGTH, SENT, RECEIVED };
+enum figure { ADDR, STATUS, CONNECT_TIME, HEADER_TIME, RESPONSE_TIME, QUEUE_TIME, LENGTH, SENT, RECEIVED };
 
 static void put_number(struct build *b, bool known, uint64_t v)
 {
@@ -24,6 +24,7 @@ static void put(struct build *b, const struct exchange_try *t, enum figure figur
     case CONNECT_TIME:  put_time(b, t->connect_ms); break;
     case HEADER_TIME:   put_time(b, t->header_ms); break;
     case RESPONSE_TIME: put_time(b, t->response_ms); break;
+    case QUEUE_TIME:    put_time(b, t->queue_ms); break;
     case LENGTH:        build_u64(b, (uint64_t) t->length); break;
     case SENT:          build_u64(b, t->sent); break;
     case RECEIVED:      build_u64(b, t->received); break;
@@ -134,6 +135,7 @@ static const struct variable variables[] = {
     LIST("upstream_connect_time", CONNECT_TIME, "Seconds until each connection was made."),
     LIST("upstream_header_time", HEADER_TIME, "Seconds until each answer's head was read."),
     LIST("upstream_response_time", RESPONSE_TIME, "Seconds until each answer was read."),
+    LIST("upstream_queue_time", QUEUE_TIME, "Seconds that the request waited for a free peer."),
     LIST("upstream_response_length", LENGTH, "Lengths of the answers' bodies as received."),
     LIST("upstream_bytes_sent", SENT, "Bytes sent to each peer."),
     LIST("upstream_bytes_received", RECEIVED, "Bytes received from each peer."),
