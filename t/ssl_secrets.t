@@ -55,6 +55,7 @@ sub looked {
     my (%found, $hidden);
     open my $mem, '<:raw', "/proc/$pid/mem" or return;
     for my $r (regions($pid)) {
+        next if $r->{to} - $r->{from} > 1 << 30;       # a sanitizer's own
         sysseek $mem, $r->{from}, 0 or next;
         my $bytes = '';
         1 while $r->{to} - $r->{from} > length $bytes && sysread $mem, $bytes, min($r->{to} - $r->{from} - length $bytes, 1 << 20), length $bytes;
