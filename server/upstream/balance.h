@@ -87,6 +87,8 @@ bool pick_hold(struct pick *p, struct peer *peer);
 static inline bool pick_take(struct pick *p, struct peer *peer) { return pick_may(p, peer) && pick_hold(p, peer); }
 /* By turns: where an algorithm has no better answer (backups, too many wrong guesses), and how every one of them blames. */
 struct peer *round_robin_next(struct pick *p, uint32_t from, uint32_t to);
+/* For a set of many: once it is sealed. */
+void round_robin_prepare(struct peer_set *set, struct pool *pool);
 void round_robin_done(struct pick *p, bool failed);
 
 #endif

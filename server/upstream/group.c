@@ -214,6 +214,7 @@ void group_seal(struct conf *cf, struct group *g)
 {
     number_copies(&g->base, cf->scratch);
     group_seal_set(&g->base);
+    round_robin_prepare(&g->base, cf->pool);
 }
 
 /* ---- when it is whole ---- */

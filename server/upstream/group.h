@@ -32,6 +32,7 @@ struct balance; struct idle; struct budget; struct breaker; struct queue; struct
 struct group_state {
     struct shm_lock      lock;
     uint32_t             pad;
+    _Atomic uint64_t     turn;        /* of groups of many peers */
     struct group_roster *latest;      /* the records of the generation that began to serve last; NULL: none */
 };
 
@@ -55,6 +56,7 @@ struct peer_set {
     uint32_t      primary;
     uint32_t      usable;             /* not down when it was made: the bound of tries */
     struct peer  *peers;
+    struct round *round;              /* of many peers: how they take turns */
     void         *prepared;           /* by the algorithm, of these peers */
     uint64_t      version;            /* of the records that it was made of; 0: of the configuration */
     struct pool  *pool;               /* NULL: the configuration's, it stays */

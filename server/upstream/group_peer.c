@@ -446,6 +446,7 @@ struct peer_set *group_set_slow(struct group *g)
     *set = (struct peer_set) { .magic = PEER_SET_MAGIC, .group = g, .pool = pool };
     read_peers(g, set);
     group_seal_set(set);
+    round_robin_prepare(set, pool);
     conf_result why = g->balance->prepare ? g->balance->prepare(g, set, pool) : NULL;
     if (why) log_at(log_main, L_ERR, NULL, 0, "upstream \"%.*s\" goes by turns: %s", TEXT_ARG(g->name), why);
     g->set = set;

@@ -16,4 +16,7 @@ struct shares shares_of(struct pool *pool, const struct peer_set *set);
 /* at is below total. */
 struct peer *shares_peer(const struct shares *s, const struct peer_set *set, uint64_t at);
 
+/* How round robin goes through many. */
+struct round { struct shares shares; uint64_t stride; };
+
 #endif
