@@ -102,6 +102,26 @@ static void drop(struct keyval_zone *z, struct entry *e)
     shm_free(shm_table_zone(z->table), f);
 }
 
+/* After a process died in the lock: entries that it had not given a fact go, and facts that no entry has. */
+static void mend(struct keyval_zone *z)
+{
+    void **kept = base_alloc(sizeof *kept * (shm_table_count(z->table) + 1));
+    size_t n = 0;
+    struct entry *e;
+    kept[n++] = z->table;
+    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL;) {
+        if (fact_of(e)) kept[n++] = fact_of(e);
+        else shm_table_drop(z->table, e);
+    }
+    shm_keep_only(shm_table_zone(z->table), kept, n);
+    free(kept);
+}
+
+static void enter(struct keyval_zone *z)
+{
+    if (!shm_table_enter(z->table)) mend(z);
+}
+
 static struct entry *find_one(const struct keyval_zone *z, struct siphash d)
 {
     struct entry *e = shm_table_find(z->table, d);
@@ -171,7 +191,7 @@ static bool get(struct eval *e, const struct variable *v, struct text name, stru
     (void) name;
     *out = T("");
     if (!key.n) return false;
-    shm_table_enter(k->zone->table);
+    enter(k->zone);
     const struct entry *found = find_entry(k->zone, key);
     if (found) *out = pool_text(e->pool, text_of(fact_of(found)->text + fact_of(found)->key_n, fact_of(found)->value_n));
     shm_table_leave(k->zone->table);
@@ -188,7 +208,7 @@ static void set(struct eval *e, const struct variable *v, struct text value)
     unsigned length;
     bool fits = true;
     if (!own_digest(z, key, &d, &length)) return;
-    shm_table_enter(z->table);
+    enter(z);
     struct entry *old = shm_table_find(z->table, d);
     if (value.n) fits = put(z, key, value, expiry(z));
     else if (old) drop(z, old);
@@ -207,7 +227,7 @@ static bool read_one(struct keyval_zone *z, const char *key, const json_t *j)
     if (!json_is_string(value)) return false;
     uint64_t when = json_is_integer(expire) && json_integer_value(expire) > 0 ? (uint64_t) json_integer_value(expire) : expiry(z);
     if (when && when <= clock_now.wall_ms) return true;
-    shm_table_enter(z->table);
+    enter(z);
     bool done = put(z, text_c(key), text_of(json_string_value(value), json_string_length(value)), when);
     shm_table_leave(z->table);
     return done;
@@ -218,13 +238,13 @@ static void breathe(struct keyval_zone *z, uint32_t at)
 {
     if (at % 256) return;
     shm_table_leave(z->table);
-    shm_table_enter(z->table);
+    enter(z);
 }
 
 /* Ends what is not of this generation: it stands in the file no more. */
 static void sweep(struct keyval_zone *z)
 {
-    shm_table_enter(z->table);
+    enter(z);
     struct entry *e;
     for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at))
         if (e->generation != z->root->generation) drop(z, e);
@@ -292,7 +312,7 @@ static void save(struct keyval_zone *z)
     struct build b = build_in_pool(scratch, 4096, 0);
     struct entry *e;
     build_char(&b, '{');
-    shm_table_enter(z->table);
+    enter(z);
     for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at))
         if (is_live(e)) put_entry(&b, fact_of(e));
     shm_table_leave(z->table);
@@ -439,7 +459,7 @@ static json_t *zone_json(struct keyval_zone *z)
 {
     json_t *j = json_object();
     struct entry *e;
-    shm_table_enter(z->table);
+    enter(z);
     for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at))
         if (is_live(e)) json_object_setn_new(j, fact_of(e)->text, fact_of(e)->key_n, value_json(fact_of(e)));
     shm_table_leave(z->table);
@@ -470,7 +490,7 @@ static int show_zone(struct api_call *c, struct keyval_zone *z)
         c->answer = zone_json(z);
         return 200;
     }
-    shm_table_enter(z->table);
+    enter(z);
     const struct entry *e = find_own(z, key);
     if (e) json_object_setn_new(c->answer = json_object(), key.p, key.n, value_json(fact_of(e)));
     shm_table_leave(z->table);
@@ -480,7 +500,7 @@ static int show_zone(struct api_call *c, struct keyval_zone *z)
 static int end_all(struct keyval_zone *z)
 {
     struct entry *e;
-    shm_table_enter(z->table);
+    enter(z);
     for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL; breathe(z, at)) drop(z, e);
     shm_table_leave(z->table);
     atomic_fetch_add(&z->root->changes, 1);
@@ -533,7 +553,7 @@ static int change_zone(struct api_call *c, struct keyval_zone *z)
     int status = read_wish(c, z, &w);
     if (status) return status;
     if (adds && (w.ends || !w.value)) return bad_wish(c, "invalid value");
-    shm_table_enter(z->table);
+    enter(z);
     struct entry *old = find_own(z, w.key);
     bool meant = adds == !old;
     if (meant) fits = fulfil(z, &w, old, c->r->pool);

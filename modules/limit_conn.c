@@ -7,13 +7,13 @@
 #include "http/limit_zone.h"
 #include "http/steps.h"
 #include "os/metrics.h"
-#include <errno.h>
-#include <signal.h>
+#include "os/spawn.h"
 #include <unistd.h>
 
 enum { ORDER_LIMIT_CONN = 10 };
 
-struct part { struct siphash sum; uint32_t pid; uint32_t count; };      /* pid 0: this is the sum */
+/* pid 0: this is the sum. began: of the process (spawn_began), since its pid may be another's later. */
+struct part { struct siphash sum; uint64_t began; uint32_t pid; uint32_t count; };
 
 struct limit { struct limit_zone *zone; uint32_t most; };
 struct limits { struct limit *v; size_t n, cap; };
@@ -73,18 +73,29 @@ static bool open_zones(struct cycle *c)
 /* ---- the table ---- */
 
 static uint32_t own_pid;         /* set when the worker begins */
+static uint64_t own_began;
 
-static bool is_gone(uint32_t pid) { return kill((pid_t) pid, 0) != 0 && errno == ESRCH; }
+/* What was seen of processes while a table is settled: few of them have many parts. */
+struct seen { uint32_t pid; uint64_t began; };
+enum { SEEN = 64 };
+
+static bool is_gone(const struct part *p, struct seen seen[SEEN])
+{
+    struct seen *s = &seen[p->pid % SEEN];
+    if (s->pid != p->pid) *s = (struct seen) { p->pid, spawn_began((pid_t) p->pid) };
+    return s->began == 0 || (s->began != UINT64_MAX && p->began != UINT64_MAX && s->began != p->began);
+}
 
 /* Drops the parts of processes that are no more, and makes the sums again. */
 static void settle(struct shm_table *t)
 {
     struct part *p, *sum;
+    struct seen seen[SEEN] = { 0 };
     for (uint32_t at = 0; (p = shm_table_next(t, &at)) != NULL;)
         if (!p->pid) p->count = 0;
     for (uint32_t at = 0; (p = shm_table_next(t, &at)) != NULL;) {
         if (!p->pid) continue;
-        if (is_gone(p->pid)) shm_table_drop(t, p);
+        if (is_gone(p, seen)) shm_table_drop(t, p);
         else if ((sum = shm_table_find(t, p->sum)) != NULL) sum->count += p->count;
     }
     for (uint32_t at = 0; (p = shm_table_next(t, &at)) != NULL;)
@@ -98,14 +109,14 @@ static void enter(struct shm_table *t)
 
 static struct siphash part_key(const struct shm_table *t, struct siphash sum)
 {
-    struct { struct siphash sum; uint64_t pid; } k = { sum, own_pid };
+    struct { struct siphash sum; uint64_t pid, began; } k = { sum, own_pid, own_began };
     return shm_table_key(t, text_of((const char *) &k, sizeof k));
 }
 
 static struct part *find_or_add(struct shm_table *t, struct siphash key, struct siphash sum, uint32_t pid)
 {
     struct part *p = shm_table_find(t, key);
-    if (!p && (p = shm_table_add(t, key)) != NULL) *p = (struct part) { .sum = sum, .pid = pid };
+    if (!p && (p = shm_table_add(t, key)) != NULL) *p = (struct part) { .sum = sum, .began = pid ? own_began : 0, .pid = pid };
     return p;
 }
 
@@ -150,6 +161,13 @@ static void give_back(struct limit_zone *z, struct siphash key)
     shm_table_leave(z->table);
 }
 
+static void know_self(void)
+{
+    own_pid = (uint32_t) getpid();
+    own_began = spawn_began(getpid());
+    if (!own_began) own_began = UINT64_MAX;
+}
+
 /* In a worker that begins: it may stand in for one that died. */
 static void settle_all(struct cycle *c, unsigned slot)
 {
@@ -157,7 +175,7 @@ static void settle_all(struct cycle *c, unsigned slot)
     struct text name;
     void *v;
     (void) slot;
-    own_pid = (uint32_t) getpid();
+    know_self();
     for (size_t at = 0; top->zones && table_next(top->zones, &at, &name, &v);) {
         struct shm_table *t = ((struct limit_zone *) v)->table;
         shm_table_enter(t);

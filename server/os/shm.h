@@ -45,6 +45,9 @@ unsigned shm_release_dead(pid_t pid);
 void *shm_alloc(struct zone *z, size_t n);
 void *shm_zalloc(struct zone *z, size_t n);
 void  shm_free(struct zone *z, void *p);
+/* Frees all but these pieces (which it sorts) and the named objects; returns how many. For who mends what stands in the zone: a process that
+ * died may have had pieces that it had not linked yet, or not any more. Nobody else may be about to link one. */
+unsigned shm_keep_only(struct zone *z, void **kept, size_t n);
 /* Finds, or makes (zeroed), the object called name, of n bytes; made_out tells which. An object of another size is
  * replaced. NULL: full. Objects live until shm_object_end. */
 void *shm_object(struct zone *z, struct text name, size_t n, bool *made_out);

@@ -328,6 +328,73 @@ struct shm_figures shm_figures(struct zone *z)
     return f;
 }
 
+/* ---- sweeping ---- */
+
+struct pieces { void **v; size_t n, cap; };
+
+static int by_address(const void *a, const void *b)
+{
+    const char *x = *(char *const *) a, *y = *(char *const *) b;
+    return x < y ? -1 : x > y;
+}
+
+static bool has(void **sorted, size_t n, void *p) { return n && bsearch(&p, sorted, n, sizeof p, by_address); }
+
+static void collect(struct pieces *all, void *p)
+{
+    if (all->n == all->cap) all->v = base_realloc(all->v, (all->cap = all->cap * 2 + 64) * sizeof p);
+    all->v[all->n++] = p;
+}
+
+static void collect_slots(const struct zone *z, uint32_t i, struct pieces *all)
+{
+    const struct page *p = &z->table[i];
+    bool is_free[SHM_PAGE / 16] = { false };
+    char *page = z->first + (size_t) i * SHM_PAGE;
+    for (uint16_t at = p->free; at && !is_free[at - 1]; memcpy(&at, page + (at - 1) * (size_t) class_size[p->class], sizeof at)) is_free[at - 1] = true;
+    for (unsigned k = 0; k < p->touched; k++)
+        if (!is_free[k]) collect(all, page + k * (size_t) class_size[p->class]);
+}
+
+static struct pieces pieces_of(const struct zone *z)
+{
+    struct pieces all = { 0 };
+    for (uint32_t i = 0; i < z->frontier; i += z->table[i].kind == PAGE_SLOTS ? 1 : z->table[i].count) {
+        if (z->table[i].kind == PAGE_SLOTS) collect_slots(z, i, &all);
+        else if (z->table[i].kind == PAGE_RUN) collect(&all, z->first + (size_t) i * SHM_PAGE);
+    }
+    return all;
+}
+
+static struct pieces objects_of(const struct zone *z)
+{
+    struct pieces all = { 0 };
+    for (uint32_t b = 0; b <= z->bucket_mask; b++)
+        for (struct object *o = z->buckets[b]; o; o = o->next) {
+            collect(&all, o);
+            collect(&all, o->data);
+        }
+    if (all.n) qsort(all.v, all.n, sizeof *all.v, by_address);
+    return all;
+}
+
+unsigned shm_keep_only(struct zone *z, void **kept, size_t n)
+{
+    unsigned freed = 0;
+    if (n) qsort(kept, n, sizeof *kept, by_address);
+    enter(z);
+    struct pieces all = pieces_of(z), objects = objects_of(z);
+    for (size_t i = 0; i < all.n; i++) {
+        if (has(kept, n, all.v[i]) || has(objects.v, objects.n, all.v[i])) continue;
+        release(z, all.v[i]);
+        freed++;
+    }
+    shm_unlock(&z->lock);
+    free(all.v);
+    free(objects.v);
+    return freed;
+}
+
 /* ---- an empty zone ---- */
 
 void shm_format(struct zone *z, size_t size, uint64_t signature, struct text name)

@@ -243,3 +243,20 @@ void spawn_status(struct build *b, int status)
     if (WIFSIGNALED(status)) build_fmt(b, "exited on signal %d%s", WTERMSIG(status), WCOREDUMP(status) ? " (core dumped)" : "");
     else build_fmt(b, "exited with code %d", WEXITSTATUS(status));
 }
+
+/* The name, in brackets, may hold anything: the third word counts from the last bracket, the 22nd is the time. */
+uint64_t spawn_began(pid_t pid)
+{
+    char path[32], room[1024];
+    unsigned long long began;
+    char state;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, room, sizeof room - 1);
+    if (fd >= 0) close(fd);
+    room[max_of(n, (ssize_t) 0)] = '\0';
+    const char *after = strrchr(room, ')');
+    if (!after || sscanf(after, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state, &began) != 2)
+        return kill(pid, 0) != 0 && errno == ESRCH ? 0 : UINT64_MAX;
+    return state == 'Z' || state == 'X' ? 0 : began;
+}

@@ -48,6 +48,10 @@ void spawn_dumpable(void);
 bool daemon_start(void);
 void daemon_ready(void);
 
+/* When the process began, in the system's ticks: with its id, what no other process has. 0: it is no more (or only to be reaped).
+ * UINT64_MAX: there is one, but the system does not tell (no /proc, or hidden). */
+uint64_t spawn_began(pid_t pid);
+
 /* "exited with code 0" or "exited on signal 9 (core dumped)", from a wait status. */
 void spawn_status(struct build *b, int status);
 
