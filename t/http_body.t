@@ -73,6 +73,8 @@ for my $uri ('/tiny/', '/tinystream/') {
     ok($c->closed(8), 'and closed');
     is($w->raw(post($uri, 'x' x 11, 'Content-Length: 11'))->status, 413, "$uri: too long by length");
 }
+is($w->raw("POST /tiny HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n")->status, 413, 'too long, where a redirect to the folder would answer');
+is($w->raw("POST /tiny HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n1")->status, 301, 'which it does for less');
 like($w->error_log, qr/\[error\] .*client intended to send too large chunked body: \d+ bytes/, 'said so');
 for my $uri ('/', '/stream/') {
     $c = $w->connect;

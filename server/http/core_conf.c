@@ -144,6 +144,32 @@ static conf_result parse_default_type(struct conf *cf, const struct directive *d
 
 static const struct conf_type type_mime = { "mime-type", sizeof(struct text), 0, 1, 1, parse_default_type };
 
+static conf_result parse_tokens(struct conf *cf, const struct directive *d, void *field)
+{
+    static const char *const words[] = { [TOKENS_OFF] = "off", [TOKENS_ON] = "on", [TOKENS_BUILD] = "build" };
+    struct http_tokens *t = field;
+    conf_result why = NULL;
+    (void) d;
+    for (t->how = TOKENS_OFF; t->how < TOKENS_TEXT; t->how++) if (text_eq(cf->words[1], text_c(words[t->how]))) return NULL;
+    t->text = template_compile(cf, cf->words[1], &why);
+    return why;
+}
+
+static conf_result parse_tag(struct conf *cf, const struct directive *d, void *field)
+{
+    struct log_tags *tags = field;
+    conf_result why = NULL;
+    (void) d;
+    if (tags->n == tags->cap) tags->v = pool_grow(cf->pool, tags->v, tags->n, &tags->cap, sizeof *tags->v);
+    struct log_tag *tag = &tags->v[tags->n++];
+    tag->name = pool_text(cf->pool, cf->words[1]);
+    tag->value = template_compile(cf, cf->words[2], &why);
+    return why;
+}
+
+static const struct conf_type type_tokens = { "on | off | build | string", sizeof(struct http_tokens), 0, 1, 1, parse_tokens };
+static const struct conf_type type_tag = { "name value", sizeof(struct log_tags), CONF_MULTI, 2, 2, parse_tag };
+
 static const struct conf_bounds from_1 = { 1, 0 };
 
 /* ---- rows ---- */
@@ -151,7 +177,6 @@ static const struct conf_bounds from_1 = { 1, 0 };
 static const struct conf_choice disables[] = { { "none", KEEPALIVE_NONE }, { "msie6", KEEPALIVE_MSIE6 }, { "safari", KEEPALIVE_SAFARI }, { 0 } };
 static const struct conf_choice lingerings[] = { { "off", LINGERING_OFF }, { "on", LINGERING_ON }, { "always", LINGERING_ALWAYS }, { 0 } };
 static const struct conf_choice satisfies[] = { { "all", SATISFY_ALL }, { "any", SATISFY_ANY }, { 0 } };
-static const struct conf_choice tokens[] = { { "off", TOKENS_OFF }, { "on", TOKENS_ON }, { "build", TOKENS_BUILD }, { 0 } };
 static const struct conf_choice sinces[] = { { "off", SINCE_OFF }, { "exact", SINCE_EXACT }, { "before", SINCE_BEFORE }, { 0 } };
 static const struct conf_choice in_files[] = { { "off", BODY_FILE_OFF }, { "on", BODY_FILE_ON }, { "clean", BODY_FILE_CLEAN }, { 0 } };
 
@@ -195,7 +220,8 @@ static const struct directive rows[] = {
     D_FLAG(core, log_subrequest, "log_subrequest", IN_HSL, "off", "Whether subrequests are written to the access log."),
     D_SIZE(core, subrequest_output_buffer_size, "subrequest_output_buffer_size", IN_HSL, "4k", "The most of a subrequest's response that is kept in memory for a variable."),
     D_FLAG(core, recursive_error_pages, "recursive_error_pages", IN_HSL, "off", "Whether an error while an error page is made leads to another error page."),
-    D_ENUM(core, server_tokens, "server_tokens", IN_HSL, "on", tokens, "Whether the Server header and built-in pages tell the version, or also the build name."),
+    OWN(server_tokens, struct http_tokens, &type_tokens, "server_tokens", IN_HSL, "on", "Whether the Server header and built-in pages tell the version, or also the build name; or the text, with variables, that they have instead: an empty one leaves the header out."),
+    OWN(error_log_tags, struct log_tags, &type_tag, "error_log_tag", IN_HSL, NULL, "A name and a value, with variables, that lines about requests in the error log end with."),
     D_ENUM(core, satisfy, "satisfy", IN_HSL, "all", satisfies, "Whether all access checks must let a request through, or any one of them is enough."),
     D_TIME(core, auth_delay, "auth_delay", IN_HSL, "0s", "How long the answer 401 is held back, which slows down those who guess."),
     D_ENUM(core, if_modified_since, "if_modified_since", IN_HSL, "exact", sinces, "How If-Modified-Since is compared with the time of change: equal, not later, or not at all."),

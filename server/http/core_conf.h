@@ -13,7 +13,6 @@
 
 enum { LINGERING_OFF, LINGERING_ON, LINGERING_ALWAYS };
 enum { SATISFY_ALL, SATISFY_ANY };
-enum { TOKENS_OFF, TOKENS_ON, TOKENS_BUILD };
 enum { SINCE_OFF, SINCE_EXACT, SINCE_BEFORE };                       /* if_modified_since */
 enum { KEEPALIVE_NONE = 1, KEEPALIVE_MSIE6 = 2, KEEPALIVE_SAFARI = 4 }; /* keepalive_disable */
 enum { BODY_FILE_OFF, BODY_FILE_ON, BODY_FILE_CLEAN };               /* client_body_in_file_only */
@@ -24,6 +23,14 @@ struct http_root { struct text path; struct template *dynamic; struct location *
 
 /* keepalive_timeout: header_ms is told in "Keep-Alive: timeout=" when not 0. */
 struct http_keepalive { uint64_t ms, header_ms; };
+
+/* server_tokens: text: what the server calls itself then. */
+enum tokens { TOKENS_OFF, TOKENS_ON, TOKENS_BUILD, TOKENS_TEXT };
+struct http_tokens { enum tokens how; struct template *text; };
+
+/* error_log_tag: what the lines about a request end with. */
+struct log_tag { struct text name; struct template *value; };
+struct log_tags { struct log_tag *v; size_t n, cap; };
 
 struct error_page { int status; int answer; /* -1: as it was, 0: of the page's own answer, else this */ struct template *uri; struct text args; bool has_args; };
 struct error_pages { struct error_page *v; size_t n, cap; };
@@ -54,7 +61,8 @@ struct http_core_conf {
     /* answers */
     flag                   absolute_redirect, server_name_in_redirect, port_in_redirect;
     flag                   etag, msie_padding, msie_refresh, log_not_found, log_subrequest, recursive_error_pages;
-    int                    server_tokens;
+    struct http_tokens     server_tokens;
+    struct log_tags        error_log_tags;
     int                    satisfy;
     span                   auth_delay;                      /* before a 401 */
     int                    if_modified_since;

@@ -118,11 +118,18 @@ static void put_fields(struct build *b, const struct request *r, const struct fi
     for (unsigned i = 0; i < f->n; i++) put_clean(b, r, f->v[i].name, f->v[i].value);
 }
 
-static void put_known(struct build *b, const struct request *r)
+static void put_server(struct build *b, struct request *r)
+{
+    struct text name = page_server(r);
+    if (likely(http_core(r)->server_tokens.how != TOKENS_TEXT)) put_field(b, T("Server"), name);
+    else if (name.n) put_clean(b, r, T("Server"), name);
+}
+
+static void put_known(struct build *b, struct request *r)
 {
     const struct response *o = &r->out;
     char date[DATE_LENGTH];
-    if (!o->has_server) put_field(b, T("Server"), page_server(r));
+    if (!o->has_server) put_server(b, r);
     if (!o->has_date) put_field(b, T("Date"), clock_http());
     if (o->type.n) put_type(b, o);
     if (o->length >= 0 && o->status != 204) {

@@ -35,10 +35,12 @@ struct text response_reason(int status)
     return status >= 100 && status < (int) countof(statuses) ? statuses[status].reason : T("");
 }
 
-struct text page_server(const struct request *r)
+struct text page_server(struct request *r)
 {
-    switch (http_core(r)->server_tokens) {
+    const struct http_tokens *tokens = &http_core(r)->server_tokens;
+    switch (tokens->how) {
     case TOKENS_OFF:   return T("weir");
+    case TOKENS_TEXT:  return template_render(tokens->text, &r->eval);
     case TOKENS_BUILD: return sizeof(WEIR_BUILD) > 1 ? T(SERVER " (" WEIR_BUILD ")") : T(SERVER);
     default:           return T(SERVER);
     }

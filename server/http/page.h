@@ -4,8 +4,8 @@
 
 #include "http/response.h"
 
-/* "weir/1.0", as server_tokens says. */
-struct text page_server(const struct request *r);
+/* "weir/1.0", as server_tokens says; may be empty. */
+struct text page_server(struct request *r);
 /* keepalive_disable names the client's browser. */
 bool page_browser_breaks_keepalive(const struct request *r);
 bool page_browser_is_msie(const struct request *r);

@@ -271,6 +271,23 @@ static void put_quoted(struct build *b, struct text t)
     build_char(b, '"');
 }
 
+/* error_log_tag. Finding a value may log, which is then told without tags; and no capture of a rewrite under way is lost. */
+static void put_tags(struct build *b, struct request *r)
+{
+    static bool within;
+    const struct log_tags *tags = &http_core(r)->error_log_tags;
+    struct captures *captures = r->eval.captures;
+    if (within) return;
+    within = true;
+    r->eval.captures = NULL;
+    for (size_t i = 0; i < tags->n; i++) {
+        build_fmt(b, ", %.*s: \"", TEXT_ARG(tags->v[i].name));
+        put_quoted(b, template_render(tags->v[i].value, &r->eval));
+    }
+    r->eval.captures = captures;
+    within = false;
+}
+
 void request_describe(struct build *b, const struct request *r)
 {
     build_lit(b, ", client: ");
@@ -295,6 +312,7 @@ void request_describe(struct build *b, const struct request *r)
         build_lit(b, ", referrer: \"");
         put_quoted(b, referrer);
     }
+    if (http_core(r)->error_log_tags.n) put_tags(b, (struct request *) (uintptr_t) r);
 }
 
 /* ---- files ---- */

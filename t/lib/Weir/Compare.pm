@@ -5,6 +5,8 @@ package Weir::Compare;
 # a body count as equal. A request may be a sub that is given the server (Weir) and returns a Weir::Message.
 #
 # differ => { 'name' => 'reason' } declares a difference that is meant: then there must be one.
+# What was compared is counted: in the file that WEIR_PAIRS names, scripts/pairs sums it up.
+#
 # warm => sub { my $w = shift; … } is called for each server after it has started.
 use strict;
 use warnings;
@@ -33,6 +35,16 @@ sub picture {
     return $text . 'body (' . length($body) . "):\n" . (length $body > 2000 ? substr($body, 0, 1000) . '…' . unpack('%32C*', $body) : $body);
 }
 
+sub note_pair {
+    my ($name, $why) = @_;
+    my $file = $ENV{WEIR_PAIRS} or return;
+    open my $out, '>>', $file or die "$file: $!\n";
+    my $line = join "\t", $0, $name, $why // '';
+    $line =~ tr/\n\r/  /;
+    print $out "$line\n";
+    close $out or die "$file: $!\n";
+}
+
 sub run {
     my ($conf, $requests, %o) = @_;
     my %ignore = map { (lc $_ => 1) } qw(server date), @{ delete $o{ignore} // [] };
@@ -43,6 +55,7 @@ sub run {
     my @list = @$requests;
     while (my ($name, $bytes) = splice @list, 0, 2) {
         my @seen = map { my $w = $_; picture(ref $bytes ? $bytes->($w) : $w->raw($bytes), $w, \%ignore) } @w;
+        note_pair($name, $differ->{$name});
         if (my $why = $differ->{$name}) {
             Test::More::isnt($seen[1], $seen[0], "$name: differs on purpose: $why");
         } else {
