@@ -278,7 +278,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 static const struct conf_choice versions[] = { { "1.0", 1000 }, { "1.1", 1001 }, { NULL, 0 } };
 
 static const struct directive rows[] = {
-    GATEWAY_ROWS(struct proxy_conf, g, "proxy_", "proxy_temp"),
+    GATEWAY_ROWS(struct proxy_conf, g, "proxy_", "proxy_temp", gateway_next_choices),
     D_FLAG(struct proxy_conf, g.pass_trailers, "proxy_pass_trailers", IN_HSL, "off", "Whether trailer fields of the answer are passed to the client."),
     D_TYPE(struct proxy_conf, headers, struct proxy_headers, &proxy_header_type, "proxy_set_header", IN_HSL, NULL, "A field of the request as it is passed on; an empty value leaves it out."),
     D_TYPE(struct proxy_conf, redirects, struct proxy_redirects, &proxy_redirect_type, "proxy_redirect", IN_HSL, "default", "What in Location and Refresh of the answer is replaced."),

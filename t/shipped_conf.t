@@ -28,6 +28,18 @@ $w = Weir->new(conf => $all, files => { %files, map { $_ => $pem->read($_) } qw(
 my ($code, $said) = $w->t_binary;
 is($code, 0, 'with all examples: -t') or diag $said, $all;
 
+# Parameters for scripts, each in a location of its own.
+$w = Weir->new(files => { map { $_ => shipped($_) } qw(fastcgi_params fastcgi.conf scgi_params uwsgi_params) }, conf => <<'EOC');
+events { }
+http { server { listen 127.0.0.1:%%PORT_0%%;
+    location /a { include fastcgi_params; fastcgi_pass 127.0.0.1:9; }
+    location /b { include fastcgi.conf; fastcgi_pass 127.0.0.1:9; }
+    location /c { include scgi_params; scgi_pass 127.0.0.1:9; }
+    location /d { include uwsgi_params; uwsgi_pass 127.0.0.1:9; } } }
+EOC
+($code, $said) = $w->t_binary;
+is($code, 0, 'parameters for scripts: -t') or diag $said;
+
 my $quick = shipped('quickstart.conf');
 my %port = (8080 => 0, 8081 => 1, 8082 => 2);
 $quick =~ s/127\.0\.0\.1:(808[012])/"127.0.0.1:%%PORT_$port{$1}%%"/ge;

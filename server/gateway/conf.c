@@ -6,6 +6,16 @@ const struct conf_choice gateway_next_choices[] = {
     { "http_429", NEXT_429 }, { "non_idempotent", NEXT_NON_IDEMPOTENT }, { "updating", NEXT_UPDATING }, { "off", NEXT_OFF }, { NULL, 0 },
 };
 
+const struct conf_choice gateway_next_cgi[] = {
+    { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "invalid_header", NEXT_INVALID_HEADER }, { "http_500", NEXT_500 },
+    { "http_503", NEXT_503 }, { "http_403", NEXT_403 }, { "http_404", NEXT_404 }, { "http_429", NEXT_429 },
+    { "non_idempotent", NEXT_NON_IDEMPOTENT }, { "updating", NEXT_UPDATING }, { "off", NEXT_OFF }, { NULL, 0 },
+};
+
+const struct conf_choice gateway_next_memcached[] = {
+    { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "invalid_response", NEXT_INVALID_HEADER }, { "not_found", NEXT_404 }, { "off", NEXT_OFF }, { NULL, 0 },
+};
+
 const struct conf_choice gateway_ignore_choices[] = {
     { "X-Accel-Redirect", IGNORE_ACCEL_REDIRECT }, { "X-Accel-Expires", IGNORE_ACCEL_EXPIRES }, { "X-Accel-Limit-Rate", IGNORE_ACCEL_LIMIT_RATE },
     { "X-Accel-Buffering", IGNORE_ACCEL_BUFFERING }, { "X-Accel-Charset", IGNORE_ACCEL_CHARSET }, { "Expires", IGNORE_EXPIRES },

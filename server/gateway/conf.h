@@ -64,17 +64,17 @@ struct gateway_conf {
 };
 
 extern const struct conf_type gateway_bind_type, gateway_store_type, gateway_rate_type, gateway_backoff_type, gateway_budget_type;
-extern const struct conf_choice gateway_next_choices[], gateway_ignore_choices[];
+extern const struct conf_choice gateway_next_choices[], gateway_next_cgi[], gateway_next_memcached[], gateway_ignore_choices[];
 
 /* A size that nginx's rules on it are held to, and that does nothing else: says so once. */
 extern const struct conf_type gateway_checked_size;
 
-/* Of every protocol. */
-#define GATEWAY_PEER_ROWS(S, g, P) \
+/* Of every protocol. NEXT: the words of its next_upstream. */
+#define GATEWAY_PEER_ROWS(S, g, P, NEXT) \
     D_TIME(S, g.connect_timeout, P "connect_timeout", IN_HSL, "60s", "How long connecting to a peer may take."), \
     D_TIME(S, g.send_timeout, P "send_timeout", IN_HSL, "60s", "How long the peer may take nothing of the request before it is given up."), \
     D_TIME(S, g.read_timeout, P "read_timeout", IN_HSL, "60s", "How long the peer may send nothing of its answer before it is given up."), \
-    D_BITS(S, g.next_upstream, P "next_upstream", IN_HSL, "error timeout", gateway_next_choices, "When the request is passed on to another peer."), \
+    D_BITS(S, g.next_upstream, P "next_upstream", IN_HSL, "error timeout", NEXT, "When the request is passed on to another peer."), \
     D_NUM(S, g.next_tries, P "next_upstream_tries", IN_HSL, "0", "How many peers may be tried for a request; 0: all."), \
     D_TIME(S, g.next_timeout, P "next_upstream_timeout", IN_HSL, "0", "For how long a request may be passed to yet another peer; 0: no limit."), \
     { .name = P "next_upstream_try_timeout", .type = &conf_span, .where = IN_HSL, .offset = FIELD(S, g.try_timeout, span), .dflt = "0", .since = "weir", \
@@ -102,8 +102,8 @@ extern const struct conf_type gateway_checked_size;
     D_TYPE(S, g.pass, struct conf_texts, &conf_texts, P "pass_header", IN_HSL, NULL, "A field of the peer's answer that is passed to the client although it is hidden by default.")
 
 /* All there are. TEMP: the usual folder of temporary files. */
-#define GATEWAY_ROWS(S, g, P, TEMP) \
-    GATEWAY_PEER_ROWS(S, g, P), GATEWAY_FIELD_ROWS(S, g, P), \
+#define GATEWAY_ROWS(S, g, P, TEMP, NEXT) \
+    GATEWAY_PEER_ROWS(S, g, P, NEXT), GATEWAY_FIELD_ROWS(S, g, P), \
     D_FLAG(S, g.buffering, P "buffering", IN_HSL, "on", "Whether the answer is taken from the peer as fast as it comes, also when the client is slow."), \
     D_FLAG(S, g.request_buffering, P "request_buffering", IN_HSL, "on", "Whether the whole request body is read before a peer is asked."), \
     D_FLAG(S, g.pass_headers, P "pass_request_headers", IN_HSL, "on", "Whether the client's header fields are passed to the peer."), \

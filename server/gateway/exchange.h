@@ -63,6 +63,7 @@ struct upstream_response {
     bool          no_body;                   /* nothing follows the head */
     bool          keepalive;                 /* the connection may serve again once the body is read */
     bool          upgrade;                   /* bytes both ways from here */
+    bool          own_page;                  /* nothing but a status: the client gets our page, or error_page's */
 };
 
 enum gateway_parse {
@@ -94,6 +95,8 @@ struct gateway_protocol {
     bool (*ends_at_eof)(struct exchange *x);
     /* Body bytes for the wire, when the body is streamed (chunked request bodies …); NULL: as they are. Takes all of in. */
     void (*frame_body)(struct exchange *x, struct chain *in, enum body_end end, struct chain *out);
+    bool frames_whole;      /* … and when it is whole, or there is none */
+    bool unwraps;           /* parse_head keeps the head itself, within buffer_size, and uses up all that is not body */
     /* A field of the answer that the protocol changes for the client (Location …): true: the value is in *value_out. May be NULL. */
     bool (*rewrite_field)(struct exchange *x, const struct field *f, struct text *value_out);
 };

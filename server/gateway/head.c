@@ -112,9 +112,10 @@ static void copy_field(struct request *r, const struct fields *from, enum field_
         if (from->v[i].id == id) response_add(r, id, from->v[i].name, from->v[i].value);
 }
 
-/* error_page of this status is asked for, and there is one. */
+/* error_page of this status is asked for, and there is one; or the answer is nothing but a status. */
 static bool intercepts(const struct exchange *x)
 {
+    if (x->up.own_page) return true;
     if (!x->conf->intercept_errors.on || x->up.status < 300) return false;
     const struct error_pages *pages = &http_core(x->r)->error_pages;
     for (size_t i = 0; i < pages->n; i++)
@@ -127,6 +128,7 @@ static void intercept(struct exchange *x)
     int status = x->up.status;
     if (status == 401) copy_field(x->r, &x->up.fields, FIELD_WWW_AUTHENTICATE);
     if (status == 429 || status == 503) copy_field(x->r, &x->up.fields, FIELD_RETRY_AFTER);
+    if (x->up.own_page && x->head_at == x->head_have) exchange_done(x);
     exchange_fail(x, status);
 }
 
@@ -226,7 +228,7 @@ static bool parse(struct exchange *x)
         if (!have.n) return true;
         enum gateway_parse how = x->proto->parse_head(x, have.p, have.n, &used);
         x->head_at += used;
-        if (unlikely(used > x->conf->buffer_size.bytes)) {
+        if (unlikely(used > x->conf->buffer_size.bytes && !x->proto->unwraps)) {
             refuse_big(x);
             return false;
         }
@@ -246,7 +248,14 @@ static bool parse(struct exchange *x)
 /* The head must fit proxy_buffer_size; what is read with it may be more, so that a small answer comes in one call. */
 static bool too_big(const struct exchange *x)
 {
+    if (x->proto->unwraps) return false;
     return x->head_have - x->head_at >= x->conf->buffer_size.bytes || x->head_have == x->head->size;
+}
+
+/* Nothing of what was read so far is looked at again. */
+static void reuse_room(struct exchange *x)
+{
+    if (x->proto->unwraps && x->head_at == x->head_have) x->head_at = x->head_have = 0;
 }
 
 static void begin_head(struct exchange *x)
@@ -271,6 +280,7 @@ void head_read(struct exchange *x)
         x->answered = true;
         x->head_have += got.n;
         if (!parse(x)) return;
+        reuse_room(x);
         if (too_big(x)) {
             refuse_big(x);
             return;

@@ -42,6 +42,11 @@ void send_prepare(struct exchange *x)
         if (r->body && r->body->whole) chain_share(&s->body, &r->body->chain);
         else s->streaming = true;
     }
+    if (x->proto->frames_whole && !s->streaming) {
+        struct chain bare = s->body;
+        s->body = (struct chain) CHAIN_EMPTY;
+        x->proto->frame_body(x, &bare, BODY_FINAL, &s->body);
+    }
 }
 
 bool send_start(struct exchange *x)

@@ -352,6 +352,7 @@ void request_set_type(struct request *r)
         { TEXT_INIT("html"), TEXT_INIT("text/html") }, { TEXT_INIT("gif"), TEXT_INIT("image/gif") }, { TEXT_INIT("jpg"), TEXT_INIT("image/jpeg") },
     };
     const struct http_core_conf *core = http_core(r);
+    if (r->out.type.n) return;              /* an upstream that said X-Accel-Redirect said it */
     r->out.type = core->default_type;
     if (!r->exten.n) return;
     if (core->types) {

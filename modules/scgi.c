@@ -1,0 +1,103 @@
+/* scgi: requests passed to an SCGI server. */
+#include "gateway/cgi.h"
+#include "gateway/pass.h"
+#include "http/reqbody.h"
+#include "modules/module.h"
+
+struct scgi_conf { struct gateway_conf g; struct cgi_params params; };
+struct scgi { const struct scgi_conf *conf; struct cgi_reader cgi; };      /* one request's: the exchange's data */
+
+extern struct module scgi_module;
+static inline struct scgi *scgi_of(const struct exchange *x) { return x->data; }
+
+static void put_pair(void *arg, struct text name, struct text value)
+{
+    struct build *b = arg;
+    build_text(b, name);
+    build_char(b, '\0');
+    build_text(b, value);
+    build_char(b, '\0');
+}
+
+/* A netstring of pairs; CONTENT_LENGTH is the first of them. */
+static bool make_request(struct exchange *x)
+{
+    struct request *r = x->r;
+    bool has_body = x->conf->pass_body.on;
+    int64_t length = !has_body ? 0 : r->body && r->body->whole ? r->body->length : max_of(r->in_length, (int64_t) 0);
+    size_t guess = (size_t) r->in_bytes + 1024;
+    struct build pairs = build_in_pool(r->pool, guess, 0), b = build_in_pool(r->pool, guess + 32, 0);
+    put_pair(&pairs, T("CONTENT_LENGTH"), pool_printf(r->pool, "%lld", (long long) length));
+    cgi_params_each(&scgi_of(x)->conf->params, x, put_pair, &pairs);
+    build_u64(&b, pairs.n);
+    build_char(&b, ':');
+    build_text(&b, build_done(&pairs));
+    build_char(&b, ',');
+    x->send.head = build_done(&b);
+    return build_ok(&pairs) && build_ok(&b);
+}
+
+static void restart(struct exchange *x) { cgi_begin(&scgi_of(x)->cgi, x); }
+
+static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n, size_t *used_out)
+{
+    return cgi_parse_head(&scgi_of(x)->cgi, x, true, p, n, used_out);
+}
+
+static enum gateway_parse parse_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
+{
+    return cgi_parse_body(&scgi_of(x)->cgi, chunk, p, n, out, used_out);
+}
+
+static bool ends_at_eof(struct exchange *x) { return scgi_of(x)->cgi.left <= 0; }
+
+static const struct gateway_protocol protocol = {
+    .name = "scgi", .make_request = make_request, .restart = restart, .parse_head = parse_head, .parse_body = parse_body, .ends_at_eof = ends_at_eof,
+};
+
+static struct verdict answer(struct request *r)
+{
+    const struct scgi_conf *c = request_values(r, &scgi_module);
+    /* A body whose length is not told must be whole: SCGI has to say it before. */
+    if (c->g.request_buffering.on || !c->g.pass_body.on || r->in_chunked) {
+        struct verdict v = reqbody_whole(r);
+        if (v.what != V_NEXT) return v;
+    }
+    int status = 500;
+    struct group *g = gateway_pass_group(r, r->location->content_data, &status);
+    if (!g) return v_reply(status);
+    struct scgi *s = pool_new(r->pool, struct scgi);
+    s->conf = c;
+    exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = T("scgi"), .uri = r->uri }, s);
+    return exchange_start(exchange_of(r));
+}
+
+static conf_result parse_pass(struct conf *cf, const struct directive *d, void *field)
+{
+    struct gateway_pass *p;
+    (void) d, (void) field;
+    return gateway_pass_parse(cf, cf->words[1], answer, &p);
+}
+
+static const struct conf_type pass_type = { "address", 0, 0, 1, 1, parse_pass };
+
+static conf_result check(struct conf *cf, struct conf_block *b, void *values)
+{
+    struct scgi_conf *c = values;
+    (void) b;
+    return gateway_conf_check(cf, &c->g, "scgi_", cgi_hidden, CGI_HIDDEN);
+}
+
+static const struct directive rows[] = {
+    GATEWAY_ROWS(struct scgi_conf, g, "scgi_", "scgi_temp", gateway_next_cgi),
+    CGI_PARAM_ROW(struct scgi_conf, params, "scgi_"),
+    { .name = NULL },
+};
+
+static const struct directive pass_rows[] = {
+    D_DO(&pass_type, "scgi_pass", IN_LOCATION | IN_IF, NULL, NULL, "Passes requests to the SCGI server, or group of servers, at this address."),
+    { .name = NULL },
+};
+
+struct module scgi_pass_module = { .name = "scgi_pass", .rows = pass_rows };
+struct module scgi_module = { .name = "scgi", .conf_size = sizeof(struct scgi_conf), .rows = rows, .check = check };

@@ -1,0 +1,126 @@
+/* uwsgi: requests passed to a uwsgi server. */
+#include "gateway/cgi.h"
+#include "gateway/pass.h"
+#include "http/reqbody.h"
+#include "modules/module.h"
+
+struct uwsgi_conf { struct gateway_conf g; struct cgi_params params; int64_t modifier1, modifier2; };
+struct uwsgi { const struct uwsgi_conf *conf; struct cgi_reader cgi; };      /* one request's: the exchange's data */
+
+enum { UWSGI_MOST = 65535 };        /* bytes of parameters, and of each */
+
+extern struct module uwsgi_module;
+static inline struct uwsgi *uwsgi_of(const struct exchange *x) { return x->data; }
+
+/* Numbers are little-endian. */
+static void put_u16(struct build *b, size_t v)
+{
+    build_char(b, (char) v);
+    build_char(b, (char) (v >> 8));
+}
+
+static void put_text(struct build *b, struct text t)
+{
+    put_u16(b, min_of(t.n, (size_t) UWSGI_MOST));
+    build_text(b, text_upto(t, min_of(t.n, (size_t) UWSGI_MOST)));
+}
+
+static void put_pair(void *arg, struct text name, struct text value)
+{
+    put_text(arg, name);
+    put_text(arg, value);
+}
+
+static bool make_request(struct exchange *x)
+{
+    struct request *r = x->r;
+    const struct uwsgi_conf *c = uwsgi_of(x)->conf;
+    size_t guess = (size_t) r->in_bytes + 1024;
+    struct build pairs = build_in_pool(r->pool, guess, 0), b = build_in_pool(r->pool, guess + 8, 0);
+    cgi_params_each(&c->params, x, put_pair, &pairs);
+    if (pairs.n > UWSGI_MOST) {
+        log_at(r->log, L_ERR, r->about, 0, "uwsgi request is too large: %zu bytes of parameters", pairs.n);
+        return false;
+    }
+    build_char(&b, (char) c->modifier1);
+    put_u16(&b, pairs.n);
+    build_char(&b, (char) c->modifier2);
+    build_text(&b, build_done(&pairs));
+    x->send.head = build_done(&b);
+    return build_ok(&pairs) && build_ok(&b);
+}
+
+static void restart(struct exchange *x)
+{
+    cgi_begin(&uwsgi_of(x)->cgi, x);
+    uwsgi_of(x)->cgi.shows_status = true;      /* as nginx has it */
+}
+
+static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n, size_t *used_out)
+{
+    return cgi_parse_head(&uwsgi_of(x)->cgi, x, true, p, n, used_out);
+}
+
+static enum gateway_parse parse_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
+{
+    return cgi_parse_body(&uwsgi_of(x)->cgi, chunk, p, n, out, used_out);
+}
+
+static bool ends_at_eof(struct exchange *x) { return uwsgi_of(x)->cgi.left <= 0; }
+
+static const struct gateway_protocol protocol = {
+    .name = "uwsgi", .make_request = make_request, .restart = restart, .parse_head = parse_head, .parse_body = parse_body, .ends_at_eof = ends_at_eof,
+};
+
+static struct verdict answer(struct request *r)
+{
+    const struct uwsgi_conf *c = request_values(r, &uwsgi_module);
+    if (c->g.request_buffering.on || !c->g.pass_body.on || r->in_chunked) {
+        struct verdict v = reqbody_whole(r);
+        if (v.what != V_NEXT) return v;
+    }
+    int status = 500;
+    struct group *g = gateway_pass_group(r, r->location->content_data, &status);
+    if (!g) return v_reply(status);
+    struct uwsgi *u = pool_new(r->pool, struct uwsgi);
+    u->conf = c;
+    exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = T("uwsgi"), .uri = r->uri }, u);
+    return exchange_start(exchange_of(r));
+}
+
+static conf_result parse_pass(struct conf *cf, const struct directive *d, void *field)
+{
+    struct gateway_pass *p;
+    struct text to = cf->words[1];
+    (void) d, (void) field;
+    if (text_starts_nocase(to, T("suwsgi://"))) return "!suwsgi protocol is not supported: uwsgi_pass knows uwsgi:// only";
+    if (text_starts_nocase(to, T("uwsgi://"))) to = text_from(to, 8);
+    return gateway_pass_parse(cf, to, answer, &p);
+}
+
+static const struct conf_type pass_type = { "[protocol://]address", 0, 0, 1, 1, parse_pass };
+
+static conf_result check(struct conf *cf, struct conf_block *b, void *values)
+{
+    struct uwsgi_conf *c = values;
+    (void) b;
+    return gateway_conf_check(cf, &c->g, "uwsgi_", cgi_hidden, CGI_HIDDEN);
+}
+
+static const struct conf_bounds byte = { 0, 255 };
+
+static const struct directive rows[] = {
+    GATEWAY_ROWS(struct uwsgi_conf, g, "uwsgi_", "uwsgi_temp", gateway_next_cgi),
+    CGI_PARAM_ROW(struct uwsgi_conf, params, "uwsgi_"),
+    { .name = "uwsgi_modifier1", .type = &conf_num, .where = IN_HSL, .offset = FIELD(struct uwsgi_conf, modifier1, int64_t), .dflt = "0", .data = &byte, .help = "The first modifier of uwsgi packets." },
+    { .name = "uwsgi_modifier2", .type = &conf_num, .where = IN_HSL, .offset = FIELD(struct uwsgi_conf, modifier2, int64_t), .dflt = "0", .data = &byte, .help = "The second modifier of uwsgi packets." },
+    { .name = NULL },
+};
+
+static const struct directive pass_rows[] = {
+    D_DO(&pass_type, "uwsgi_pass", IN_LOCATION | IN_IF, NULL, NULL, "Passes requests to the uwsgi server, or group of servers, at this address."),
+    { .name = NULL },
+};
+
+struct module uwsgi_pass_module = { .name = "uwsgi_pass", .rows = pass_rows };
+struct module uwsgi_module = { .name = "uwsgi", .conf_size = sizeof(struct uwsgi_conf), .rows = rows, .check = check };
