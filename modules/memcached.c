@@ -155,7 +155,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 
 static const struct directive rows[] = {
     GATEWAY_PEER_ROWS(struct memcached_conf, g, "memcached_", gateway_next_memcached),
-    D_NUM(struct memcached_conf, gzip_flag, "memcached_gzip_flag", IN_HSL, "0", "The flag of values that are compressed: they get Content-Encoding: gzip. 0: none is."),
+    D_NUM(struct memcached_conf, gzip_flag, "memcached_gzip_flag", IN_HSL, NULL, "The flag of values that are compressed: they get Content-Encoding: gzip. None is by default."),
     { .name = NULL },
 };
 
