@@ -117,15 +117,15 @@ static struct group *group_by_url(struct request *r, const struct proxy_pass *p,
     if (!g && !u->port && !u->is_unix) g = groups_find(p->groups, u->host, u->default_port);
     if (g) return g;
     struct addr a;
-    if (addr_parse(r->pool, u->host, u->port ? u->port : u->default_port, &a)) {
+    bool numeric = u->is_unix || text_find_char(u->host, '.') >= 0 || text_find_char(u->host, ':') >= 0;    /* else "80" were a port */
+    if (numeric && addr_parse(r->pool, u->host, u->port ? u->port : u->default_port, &a)) {
         if (u->port) addr_set_port(&a, u->port);
         return group_of_address(r->pool, &a, addr_text(r->pool, &a, false));
     }
-    log_at(r->log, L_ERR, r->about, 0, "no resolver defined to resolve %.*s", TEXT_ARG(u->host));
     return NULL;
 }
 
-/* Where to, for this request. NULL: status_out, logged. */
+/* Where to, for this request. NULL: status_out, logged; 0: where q->url.host is, which must be looked up. */
 static struct group *find_target(struct request *r, struct proxy_request *q, int *status_out)
 {
     const struct proxy_pass *p = q->pass;
@@ -141,7 +141,7 @@ static struct group *find_target(struct request *r, struct proxy_request *q, int
         return NULL;
     }
     if (q->url.uri.n && q->url.uri.p[0] == '?') q->url.uri = pool_printf(r->pool, "/%.*s", TEXT_ARG(q->url.uri));
-    *status_out = 502;
+    *status_out = 0;
     return group_by_url(r, p, &q->url);
 }
 
@@ -155,10 +155,10 @@ static bool streams(const struct request *r, const struct proxy_conf *c)
 static struct verdict explain(struct request *r, struct proxy_request *q, struct group *g)
 {
     struct exchange *x = pool_new(r->pool, struct exchange);
-    *x = (struct exchange) { .magic = EXCHANGE_MAGIC, .r = r, .proto = &proxy_protocol, .conf = &q->conf->g, .data = q, .keep = g->keep.connections > 0 };
+    *x = (struct exchange) { .magic = EXCHANGE_MAGIC, .r = r, .proto = &proxy_protocol, .conf = &q->conf->g, .data = q, .keep = g && g->keep.connections > 0 };
     r->exchange = x;
     if (!proxy_head_make(x)) return v_reply(500);
-    explain_directive(r, "proxy_pass", "answer: by proxy_pass to %.*s, uri \"%.*s\"", TEXT_ARG(g->name), TEXT_ARG(x->target.uri));
+    explain_directive(r, "proxy_pass", "answer: by proxy_pass to %.*s, uri \"%.*s\"", TEXT_ARG(g ? g->name : q->url.host_header), TEXT_ARG(x->target.uri));
     struct text head = x->send.head, line;
     while (text_split(&head, '\n', &line)) {
         if (text_ends(line, T("\r"))) line.n--;
@@ -180,10 +180,11 @@ static struct verdict answer(struct request *r)
     q->pass = r->location->content_data;
     q->conf = c;
     struct group *g = find_target(r, q, &status);
-    if (!g) return v_reply(status);
+    if (!g && status) return v_reply(status);
     if (unlikely(explain_on != NULL)) return explain(r, q, g);
-    struct exchange *x = exchange_open(r, &proxy_protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = q->url.scheme }, q);
-    x->keep = g->keep.connections > 0;
+    struct exchange *x = exchange_open(r, &proxy_protocol, &c->g, &(struct gateway_target) {
+        .group = g, .scheme = q->url.scheme, .host = q->url.host, .port = q->url.port ? q->url.port : q->url.default_port }, q);
+    x->keep = g && g->keep.connections > 0;
     return exchange_start(x);
 }
 

@@ -146,7 +146,7 @@ struct nameserver *nameserver_open(const struct addr *servers, size_t count)
     struct nameserver *s = base_zalloc(1, sizeof *s);
     s->timer.fire = fire;
     s->search = count == 0;
-    struct ares_options o = { .flags = ARES_FLAG_NOALIASES | (count ? ARES_FLAG_NOSEARCH : 0), .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = want, .sock_state_cb_data = s };
+    struct ares_options o = { .flags = ARES_FLAG_NOALIASES | (count ? ARES_FLAG_NOSEARCH : 0) | (count == 1 ? ARES_FLAG_NOCHECKRESP : 0), .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = want, .sock_state_cb_data = s };
     int status = ares_init_options(&s->channel, &o, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | (count ? ARES_OPT_ROTATE : 0));
     if (status != ARES_SUCCESS) {
         log_at(log_main, L_ERR, NULL, 0, "names cannot be looked up: %s", ares_strerror(status));

@@ -13,6 +13,8 @@ struct budget { struct slot v[SECONDS]; };
 static struct budget *budget_of(struct group *g)
 {
     if (likely(g->budget != NULL)) return g->budget;
+    static struct budget found_at_run_time;
+    if (!g->file) return g->budget = &found_at_run_time;      /* all those that no configuration names: they come and go */
     char room[1024];
     struct build b = build_in_room(room, sizeof room);
     build_lit(&b, "budget ");

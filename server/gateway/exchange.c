@@ -32,7 +32,7 @@ void exchange_move(struct exchange *x, enum exchange_state to)
 static void describe(struct request *r, struct build *b)
 {
     const struct exchange *x = r->exchange;
-    if (!x || x->state == EXCHANGE_OVER) return;
+    if (!x || x->state == EXCHANGE_OVER || !x->target.group) return;
     build_lit(b, ", upstream: \"");
     build_text(b, x->target.scheme);
     build_lit(b, "://");
@@ -69,6 +69,13 @@ static const struct exchange_ops ops = { .end = end, .describe = describe, .clie
 
 /* ---- begin ---- */
 
+void exchange_set_group(struct exchange *x, struct group *g)
+{
+    x->target.group = g;
+    pick_open(&x->pick, g, x->r->pool, &x->r->eval);
+    if (x->conf->next_tries && x->pick.tries > x->conf->next_tries) x->pick.tries = (uint32_t) x->conf->next_tries;
+}
+
 struct exchange *exchange_open(struct request *r, const struct gateway_protocol *proto, const struct gateway_conf *conf, const struct gateway_target *target, void *data)
 {
     struct exchange *before = r->exchange, *x = pool_new(r->pool, struct exchange);
@@ -90,8 +97,7 @@ struct exchange *exchange_open(struct request *r, const struct gateway_protocol 
     pool_cleanup(r->pool, drop_head, x);
     r->exchange = x;
     r->exchange_ops = &ops;
-    pick_open(&x->pick, target->group, r->pool, &r->eval);
-    if (conf->next_tries && x->pick.tries > conf->next_tries) x->pick.tries = (uint32_t) conf->next_tries;
+    if (likely(target->group != NULL)) exchange_set_group(x, target->group);      /* else its name is to be looked up */
     return x;
 }
 
@@ -140,6 +146,7 @@ void exchange_give_up(struct exchange *x, int status)
 struct verdict exchange_start(struct exchange *x)
 {
     NEED(x, EXCHANGE_MAGIC);
+    if (unlikely(!x->target.group)) return resolve_start(x);
     set_bind(x);
     if (unlikely(x->conf->preface != NULL)) preface_make(x);
     if (!x->proto->make_request(x)) {
@@ -373,9 +380,10 @@ void exchange_release(struct exchange *x)
     NEED(x, EXCHANGE_MAGIC);
     if (x->state == EXCHANGE_OVER) return;
     if (x->relay) relay_end(x->relay);
+    if (unlikely(x->resolving != NULL)) resolve_end(x);
     send_stop(x);
     if (unlikely(x->conf->timed)) timer_end(&x->retry.timer);
-    exchange_end_try(x, x->answered ? PEER_WELL : PEER_UNASKED);
+    if (likely(x->pick.group != NULL)) exchange_end_try(x, x->answered ? PEER_WELL : PEER_UNASKED);
     if (unlikely(x->place.of != NULL)) breaker_leave(x);
     if (unlikely(x->queued.in)) queue_leave(x);
     exchange_move(x, EXCHANGE_OVER);

@@ -26,6 +26,7 @@
 #include "gateway/breaker.h"
 #include "gateway/conf.h"
 #include "gateway/pipe.h"
+#include "gateway/resolve.h"
 #include "gateway/preface.h"
 #include "gateway/queue.h"
 #include "gateway/retry.h"
@@ -105,6 +106,8 @@ struct gateway_target {
     struct group *group;
     struct text   scheme;                    /* for log lines: "http" */
     struct text   uri;                       /* for log lines: what is asked for; make_request may set it */
+    struct text   host;                      /* no group yet: the name to look up, and the port */
+    uint16_t      port;
 };
 
 struct exchange {
@@ -116,6 +119,7 @@ struct exchange {
     const struct gateway_conf     *conf;
     struct gateway_target          target;
     const struct secure           *secure;   /* TLS is spoken, with this; NULL: it is not. Set before exchange_start */
+    struct resolving              *resolving;   /* the target's name is being looked up, or NULL */
     struct pick                    pick;
     struct connect                 connect;
     struct conn                   *conn;
@@ -154,7 +158,9 @@ static inline struct exchange *exchange_of(const struct request *r) { return r->
 
 /* A new exchange of r in state open (its tries go on behind those of the one before). data: the protocol's. Never NULL. */
 struct exchange *exchange_open(struct request *r, const struct gateway_protocol *proto, const struct gateway_conf *conf, const struct gateway_target *target, void *data);
-/* Asks the first peer. The request's body is whole, or none, or goes up as it comes. v_over: the exchange answers, or fails
+/* For a target opened without a group: here it is. */
+void exchange_set_group(struct exchange *x, struct group *g);
+/* Asks the first peer, once the target's name is looked up. The request's body is whole, or none, or goes up as it comes. v_over: the exchange answers, or fails
  * by request_fail; v_reply: it failed at once. */
 struct verdict exchange_start(struct exchange *x);
 /* What was: an exchange of r that is over, with this one try, for the log. */

@@ -124,7 +124,7 @@ static bool get_breaker(struct eval *e, const struct variable *v, struct text na
 {
     (void) v, (void) name;
     const struct exchange *x = exchange_of(request_of(e));
-    *out = x ? breaker_word(x->pick.group) : T("");
+    *out = x && x->pick.group ? breaker_word(x->pick.group) : T("");
     return out->n != 0;
 }
 
