@@ -3,11 +3,9 @@
 #include "modules/module.h"
 #include "wire/date.h"
 #include "wire/uri.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { ORDER_AUTOINDEX = 200 };                  /* after index, before static */
 enum { NAME_SHOWN = 50, CUT_TO = NAME_SHOWN - 3, CALLBACK_MOST = 128 };
@@ -20,17 +18,6 @@ struct entry { struct text name; mode_t mode; time_t modified; off_t size; };
 struct listing { struct entry *v; size_t n, cap; };
 
 /* ---- reading the folder ---- */
-
-static struct verdict refuse(struct request *r, int err, const char *call, const char *path)
-{
-    int status = 500;
-    switch (err) {
-    case ENOENT: case ENOTDIR: case ENAMETOOLONG: status = 404; break;
-    case EACCES: case ELOOP: status = 403; break;
-    }
-    request_log(r, status == 500 ? L_CRIT : L_ERR, err, "%s \"%s\" failed", call, path);
-    return v_reply(status);
-}
 
 /* A link that leads nowhere is listed as what it is; what may not be looked at is left out. 0 or errno. */
 static int look_at(DIR *dir, const char *name, struct stat *st, bool *skip_out)
@@ -67,19 +54,6 @@ static int compare(const void *a, const void *b)
 }
 
 /* ---- writing ---- */
-
-static void put_html(struct build *b, struct text t)
-{
-    for (size_t i = 0; i < t.n; i++) {
-        switch (t.p[i]) {
-        case '<': build_lit(b, "&lt;"); break;
-        case '>': build_lit(b, "&gt;"); break;
-        case '&': build_lit(b, "&amp;"); break;
-        case '"': build_lit(b, "&quot;"); break;
-        default: build_char(b, t.p[i]);
-        }
-    }
-}
 
 /* Bytes of the UTF-8 character at t's front, 0: it is none. RFC 3629 4 */
 static size_t character(struct text t)
@@ -118,11 +92,11 @@ static void put_name(struct build *b, const struct entry *e, bool utf8)
     if (S_ISDIR(e->mode)) build_char(b, '/');
     build_lit(b, "\">");
     if (chars > NAME_SHOWN) {
-        put_html(b, text_upto(e->name, cut));
+        build_html(b, text_upto(e->name, cut));
         build_lit(b, "..&gt;</a>");
         return;
     }
-    put_html(b, e->name);
+    build_html(b, e->name);
     if (S_ISDIR(e->mode) && chars < NAME_SHOWN) {
         build_char(b, '/');
         chars++;
@@ -172,9 +146,9 @@ static void put_page(struct request *r, struct build *b, const struct listing *l
     long zone = zone_of(conf);
     bool utf8 = text_eq_nocase(r->out.charset, T("utf-8"));
     build_lit(b, "<html>\r\n<head><title>Index of ");
-    put_html(b, r->uri);
+    build_html(b, r->uri);
     build_lit(b, "</title></head>\r\n<body>\r\n<h1>Index of ");
-    put_html(b, r->uri);
+    build_html(b, r->uri);
     build_lit(b, "</h1><hr><pre><a href=\"../\">../</a>\r\n");
     for (size_t i = 0; i < list->n; i++) put_row(b, conf, &list->v[i], zone, utf8);
     build_lit(b, "</pre><hr></body>\r\n</html>\r\n");
@@ -216,7 +190,7 @@ static void put_xml(struct build *b, const struct listing *list)
         build_fmt(b, "<%s mtime=\"%4d-%02d-%02dT%02d:%02d:%02dZ\"", kind_of(e), tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
         if (S_ISREG(e->mode)) build_fmt(b, " size=\"%lld\"", (long long) e->size);
         build_char(b, '>');
-        put_html(b, e->name);
+        build_html(b, e->name);
         build_fmt(b, "</%s>\r\n", kind_of(e));
     }
     build_lit(b, "</list>\r\n");
@@ -263,7 +237,7 @@ static struct verdict list_folder(struct request *r, DIR *dir, const char *path)
     if (format == AS_JSONP && !read_callback(r, &callback)) return v_reply(400);
     if (format == AS_JSONP && !callback.n) format = AS_JSON;
     int err = r->method == METHOD_HEAD ? 0 : read_folder(r, dir, &list);
-    if (err) return refuse(r, err, "readdir()", path);
+    if (err) return open_folder_refuse(r, err, "readdir()", path);
     r->out.status = 200;
     r->out.type = types[format];
     if (format == AS_XML) r->out.charset = T("utf-8");
@@ -274,19 +248,12 @@ static struct verdict list_folder(struct request *r, DIR *dir, const char *path)
 static struct verdict answer(struct request *r)
 {
     const struct autoindex_conf *conf = request_values(r, &autoindex_module);
-    const char *call = "opendir()";
+    const char *path;
+    DIR *dir = NULL;
     if (!conf->on.on || r->uri.p[r->uri.n - 1] != '/' || (r->method != METHOD_GET && r->method != METHOD_HEAD)) return v_next();
-    struct text path = request_map_path(r, 0, NULL);
-    if (!path.n) return v_reply(500);
-    if (path.n > 1) ((char *) (uintptr_t) path.p)[--path.n] = '\0';
-    int fd = open_folder(r, path, &call);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        int err = errno;
-        if (fd >= 0) close(fd);
-        return refuse(r, err, call, path.p);
-    }
-    struct verdict v = list_folder(r, dir, path.p);
+    struct verdict v = open_folder(r, &dir, &path);
+    if (!dir) return v;
+    v = list_folder(r, dir, path);
     closedir(dir);
     return v;
 }

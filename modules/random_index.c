@@ -1,25 +1,15 @@
 /* random_index: any of a folder's files answers for it. */
 #include "http/open_file.h"
 #include "modules/module.h"
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { ORDER_RANDOM_INDEX = 50 };     /* before index */
 
 struct random_index_conf { flag on; };
 extern struct module random_index_module;
-
-static struct verdict refuse(struct request *r, int err, const char *call, const char *path)
-{
-    int status = err == ENOENT || err == ENOTDIR || err == ENAMETOOLONG ? 404 : err == EACCES || err == ELOOP ? 403 : 500;
-    request_log(r, status == 500 ? L_CRIT : L_ERR, err, "%s \"%s\" failed", call, path);
-    return v_reply(status);
-}
 
 static bool is_file(DIR *dir, const struct dirent *d)
 {
@@ -45,18 +35,11 @@ static struct text choose(struct request *r, DIR *dir)
 static struct verdict answer(struct request *r)
 {
     const struct random_index_conf *conf = request_values(r, &random_index_module);
-    const char *call = "opendir()";
+    const char *path;
+    DIR *dir = NULL;
     if (!conf->on.on || r->uri.p[r->uri.n - 1] != '/' || !(r->method == METHOD_GET || r->method == METHOD_HEAD || r->method == METHOD_POST)) return v_next();
-    struct text path = request_map_path(r, 0, NULL);
-    if (!path.n) return v_reply(500);
-    if (path.n > 1) ((char *) (uintptr_t) path.p)[--path.n] = '\0';
-    int fd = open_folder(r, path, &call);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        int err = errno;
-        if (fd >= 0) close(fd);
-        return refuse(r, err, call, path.p);
-    }
+    struct verdict v = open_folder(r, &dir, &path);
+    if (!dir) return v;
     struct text name = choose(r, dir);
     closedir(dir);
     if (!name.n) return v_next();

@@ -100,14 +100,5 @@ void ssi_text_escape(struct build *b, struct text t, enum ssi_encoding how)
 {
     if (how == SSI_PLAIN) build_text(b, t);
     if (how == SSI_URL) uri_escape(b, t, URI_ESCAPE_HTML);
-    if (how != SSI_ENTITY) return;
-    for (size_t i = 0; i < t.n; i++) {
-        switch (t.p[i]) {
-        case '<': build_lit(b, "&lt;"); break;
-        case '>': build_lit(b, "&gt;"); break;
-        case '&': build_lit(b, "&amp;"); break;
-        case '"': build_lit(b, "&quot;"); break;
-        default: build_char(b, t.p[i]);
-        }
-    }
+    if (how == SSI_ENTITY) build_html(b, t);
 }

@@ -48,9 +48,14 @@ http { # lint: off
         location /break/ { rewrite ^/break/(.*)\$ /\$1 break; }
         location /limited { limit_req zone=z; return 200; }
         location /files/ { alias $dir/html/; limit_req zone=z; error_page 404 /sorry; }
+        location /sorry { return 503 sorry; }
+        location /closed/ { deny all; error_page 403 = \@closed; error_page 404 https://x.test/; }
+        location \@closed { return 200 closed; }
+        location /moved/ { root /nowhere; error_page 404 =301 https://x.test/; }
         location /agent { if (\$http_user_agent ~ curl) { return 403; } proxy_pass http://127.0.0.1:8083; }
     }
     server { listen 127.0.0.1:8099; server_name two.test *.wild.test ~^re(?<n>\\d)\.test\$; return 301 https://one.test\$request_uri; }
+    server { listen 127.0.0.1:8097 ssl; ssl_reject_handshake on; server_name secure.test; if (\$scheme = http) { return 301 https://secure.test/; } location / { return 200 "\$scheme \$https"; } }
     server { listen 127.0.0.1:8098; server_name alone.test; location /gone { return 444; } }
 }
 EOC
@@ -85,6 +90,10 @@ my @cases = (
     ['/files/a.txt', [], qr/limit_req is not asked: .*:23\)$/, qr/answer: the file "\Q$dir\E\/html\/a\.txt", by alias.*:23\)$/],
     ['/agent', ['-H', 'User-Agent: curl/8'], qr/if: the condition holds/, qr/answer: 403/],
     ['POST /agent', ['-H', 'User-Agent: x'], qr/if: the condition does not hold/, qr/proxy_pass to 127\.0\.0\.1:8083, uri "\/agent"/, qr/^ +POST \/agent/],
+    ['/files/none', [], qr/which is not there/, qr/answer: 404 Not Found, decided in step content/, qr/error_page for 404: "\/sorry" .*:23\)$/, qr/internally redirected to "\/sorry"/, qr/^ *\d+\. location \/sorry/, qr/answer: 404 Not Found, made here/],
+    ['/closed/x', [], qr/answer: 403 Forbidden, decided in step access .*:25\)$/, qr/error_page for 403: "\@closed" .*:25\)$/, qr/internally redirected to location \@closed/, qr/answer: 200 OK, made here/],
+    ['/moved/x', [], qr/error_page for 404: "https:\/\/x\.test\/" .*:27\)$/, qr/answer: 301 Moved Permanently, made here/, qr/^ +Location: https:\/\/x\.test\/$/],
+    ['https://secure.test:8097/x', [], qr/listen 127\.0\.0\.1:8097/, qr/if: the condition does not hold/, qr/answer: 200 OK/, qr/Content-Length: 8$/],
     ['//a/../a.txt', [], qr/answer: the file "\S+html\/a\.txt"/],
 );
 for my $case (@cases) {

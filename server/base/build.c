@@ -127,6 +127,19 @@ static void add_json_control(struct build *b, unsigned char c)
     }
 }
 
+void build_html(struct build *b, struct text t)
+{
+    for (size_t i = 0; i < t.n; i++) {
+        switch (t.p[i]) {
+        case '<': build_lit(b, "&lt;"); break;
+        case '>': build_lit(b, "&gt;"); break;
+        case '&': build_lit(b, "&amp;"); break;
+        case '"': build_lit(b, "&quot;"); break;
+        default: build_char(b, t.p[i]);
+        }
+    }
+}
+
 void build_json(struct build *b, struct text t)
 {
     for (size_t i = 0; i < t.n; i++) {

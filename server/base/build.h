@@ -38,6 +38,7 @@ __attribute__((format(printf, 2, 3))) void build_fmt(struct build *b, const char
 void build_vfmt(struct build *b, const char *fmt, va_list args);
 /* Control bytes, quote, backslash and bytes above 126 as \xHH: for log lines. */
 void build_escaped(struct build *b, struct text t);
+void build_html(struct build *b, struct text t);                   /* < > & and " as entities */
 void build_json(struct build *b, struct text t);                   /* RFC 8259 section 7, without the quotes */
 
 static inline bool build_ok(const struct build *b) { return !b->over; }

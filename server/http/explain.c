@@ -94,14 +94,17 @@ void explain_location(struct request *r, const struct location *l, bool redirect
     if (l->internal && !r->internal) explain_more("it is internal, and the request is not: 404");
 }
 
-static void explain_page(const struct request *r, int status)
+/* Does an error_page answer for status? */
+static bool explain_page(const struct request *r, int status)
 {
     const struct error_pages *pages = &http_core(r)->error_pages;
+    if (r->error_page_done || !r->uri_changes) return false;
     for (size_t i = 0; i < pages->n; i++) {
         if (pages->v[i].status != status) continue;
-        explain_more("error_page then leads to \"%.*s\"", TEXT_ARG(template_source(pages->v[i].uri)));
-        return;
+        explain_directive(r, "error_page", "error_page for %d: \"%.*s\"", status, TEXT_ARG(template_source(pages->v[i].uri)));
+        return true;
     }
+    return false;
 }
 
 struct verdict explain_reply(struct request *r, int status)
@@ -114,14 +117,14 @@ struct verdict explain_reply(struct request *r, int status)
         if (status == (i ? 401 : 403)) line = nearest(r->location->block, rules[i]);
     explain_say(line ? line->file : NULL, line ? line->line : 0, "answer: %d%s%.*s, decided in step %s", status, words.n ? " " : "", TEXT_ARG(words), r->step->name);
     if (r->out.location.n) explain_more("Location: %.*s", TEXT_ARG(r->out.location));
-    explain_page(r, status);
-    return v_over();
+    return explain_page(r, status) ? error_page_answer(r, status) : v_over();
 }
 
 void explain_head(struct request *r)
 {
     struct text words = response_reason(r->out.status);
     explain_say(NULL, 0, "answer: %d%s%.*s, made here", r->out.status, words.n ? " " : "", TEXT_ARG(words));
+    if (r->out.location.n) explain_more("Location: %.*s", TEXT_ARG(r->out.location));
     if (r->out.type.n) explain_more("Content-Type: %.*s", TEXT_ARG(r->out.type));
     if (r->out.length >= 0) explain_more("Content-Length: %lld", (long long) r->out.length);
 }
@@ -158,7 +161,7 @@ static struct verdict explain_files(struct request *r)
     bool there = stat(path.p, &st) == 0;
     explain_directive(r, by, "answer: the file \"%.*s\", by %s", TEXT_ARG(path), by);
     if (!there || S_ISDIR(st.st_mode)) explain_more("%s", there ? "which is a folder" : "which is not there");
-    return v_over();
+    return there ? v_over() : v_reply(404);
 }
 
 struct verdict explain_content(struct request *r)
@@ -266,6 +269,7 @@ static const struct protocol nowhere = { .name = "HTTP/1.1", .head = no_head, .b
 bool explain_run(struct cycle *c)
 {
     static struct explain explaining;
+    static struct conn_ops over_tls;            /* as plain ones, but not them: $scheme is https */
     const struct http *h = http_of(c->conf);
     struct asked a;
     struct conn *conn = pool_new(c->pool, struct conn);
@@ -273,7 +277,8 @@ bool explain_run(struct cycle *c)
     if (!read_asked(c->pool, c->options, &a)) return false;
     const struct listen *l = find_listen(h, c->pool, &a);
     if (!l) return wrong(c->options->explain, "no server listens on this port");
-    *conn = (struct conn) { .magic = CONN_MAGIC, .fd = -1, .ops = &conn_plain, .log = log_main, .local = l->at.addr };
+    over_tls = conn_plain;
+    *conn = (struct conn) { .magic = CONN_MAGIC, .fd = -1, .ops = l->at.tls ? &over_tls : &conn_plain, .log = log_main, .local = l->at.addr };
     if (!addr_parse(c->pool, text_c(c->options->from ? c->options->from : "127.0.0.1"), 40000, &conn->peer)) return wrong(c->options->from, "not an address");
     cycle_current = c;
     explain_on = &explaining;

@@ -319,9 +319,28 @@ struct verdict open_file(struct request *r, struct text path, enum open_want wan
     return v_next();
 }
 
-int open_folder(struct request *r, struct text path, const char **call_out)
+struct verdict open_folder_refuse(struct request *r, int err, const char *call, const char *path)
 {
+    int status = 500;
+    switch (err) {
+    case ENOENT: case ENOTDIR: case ENAMETOOLONG: status = 404; break;
+    case EACCES: case ELOOP: status = 403; break;
+    }
+    request_log(r, status == 500 ? L_CRIT : L_ERR, err, "%s \"%s\" failed", call, path);
+    return v_reply(status);
+}
+
+struct verdict open_folder(struct request *r, DIR **out, const char **path_out)
+{
+    struct text path = request_map_path(r, 0, NULL);
+    if (!path.n) return v_reply(500);
+    if (path.n > 1) ((char *) (uintptr_t) path.p)[--path.n] = '\0';
     struct open_links links = open_file_links(r, path);
-    *call_out = links.how == WALK_ALL ? "opendir()" : "openat()";
-    return walk_open(path.p, links.trusted, links.how, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
+    int fd = walk_open(path.p, links.trusted, links.how, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
+    *path_out = path.p;
+    *out = fd < 0 ? NULL : fdopendir(fd);
+    if (*out) return v_next();
+    int err = errno;
+    if (fd >= 0) close(fd);
+    return open_folder_refuse(r, err, links.how == WALK_ALL ? "opendir()" : "openat()", path.p);
 }

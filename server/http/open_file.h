@@ -8,6 +8,7 @@
 #include "base/chain.h"
 #include "http/request.h"
 #include "os/walk.h"
+#include <dirent.h>
 
 struct open_file {
     int                err;          /* 0, or why not */
@@ -29,8 +30,10 @@ void open_file_look(struct request *r, struct text path, struct open_file *out);
 /* What disable_symlinks says of path, for walk_open and walk_parent. */
 struct open_links { enum walk_links how; size_t trusted; };
 struct open_links open_file_links(struct request *r, struct text path);
-/* A folder to be read with fdopendir; -1 with errno, *call_out says what failed. */
-int open_folder(struct request *r, struct text path, const char **call_out);
+/* The folder that r->uri, with a slash at its end, names, and its path without that slash; a reply, after a log line, when it cannot be read. */
+struct verdict open_folder(struct request *r, DIR **out, const char **path_out);
+/* That reply. call: what failed. */
+struct verdict open_folder_refuse(struct request *r, int err, const char *call, const char *path);
 
 /* The thread pool of "aio threads" for r, or NULL. */
 struct thread_pool *open_file_threads(struct request *r);
