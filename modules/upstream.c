@@ -2,6 +2,7 @@
 #include "modules/module.h"
 #include "upstream/balance.h"
 #include "upstream/group.h"
+#include "upstream/group_peer.h"
 
 static struct group *group_here(struct conf *cf) { return cf->block->object; }
 
@@ -33,12 +34,24 @@ static bool number_after(struct text word, struct text key, uint32_t *out)
     return true;
 }
 
+/* Of characters that a cookie's value and a state file's line may have. */
+static bool is_one_word(struct text t)
+{
+    for (size_t i = 0; i < t.n; i++)
+        if ((unsigned char) t.p[i] <= ' ' || t.p[i] == 0x7f || strchr(";{}\"'\\$", t.p[i])) return false;
+    return true;
+}
+
 static bool read_parameter(struct text w, struct group_server *s)
 {
     if (text_starts(w, T("weight="))) return number_after(w, T("weight="), &s->weight) && s->weight;
     if (number_after(w, T("max_conns="), &s->max_conns) || number_after(w, T("max_fails="), &s->max_fails)) return true;
     if (text_starts(w, T("fail_timeout="))) return conf_read_span(text_from(w, 13), &s->fail_timeout_ms);
     if (text_starts(w, T("slow_start="))) return conf_read_span(text_from(w, 11), &s->slow_start_ms);
+    if (text_starts(w, T("route="))) {
+        s->route = text_from(w, 6);
+        return s->route.n && s->route.n <= GROUP_ROUTE_MAX && is_one_word(s->route);
+    }
     if (text_starts(w, T("priority="))) return number_after(w, T("priority="), &s->priority);
     if (text_eq(w, T("backup"))) return (s->priority = 1);
     if (text_eq(w, T("drain"))) return s->drain = true;
@@ -58,7 +71,7 @@ static conf_result parse_server(struct conf *cf, const struct directive *d, void
     return group_add_server(cf, group_here(cf), &s);
 }
 
-static const struct conf_type server_type = { "address [weight=number] [max_conns=number] [max_fails=number] [fail_timeout=time] [slow_start=time] [backup] [priority=number] [down] [drain]", 0, CONF_MULTI, 1, 16, parse_server };
+static const struct conf_type server_type = { "address [weight=number] [max_conns=number] [max_fails=number] [fail_timeout=time] [slow_start=time] [backup] [priority=number] [route=string] [down] [drain]", 0, CONF_MULTI, 1, 16, parse_server };
 
 static conf_result parse_zone(struct conf *cf, const struct directive *d, void *field)
 {

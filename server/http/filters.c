@@ -5,7 +5,7 @@ static const char *const order[] = {
     "slice",
     "not_modified",     /* 304 and 412 */
     "headers",          /* add_header, expires: they see a 200 that becomes a 206 later, and stand before Accept-Ranges */
-    "userid", "gunzip", "addition", "sub", "charset", "ssi", "postpone", 
+    "userid", "sticky", "gunzip", "addition", "sub", "charset", "ssi", "postpone", 
     "coding",           /* br, zstd, gzip: the one that the client likes best */
     "range",            /* cuts what is left */
     "limit_rate",

@@ -1,5 +1,6 @@
 #include "upstream/balance.h"
 #include "upstream/seat.h"
+#include "upstream/sticky.h"
 #include "base/clock.h"
 
 void balance_set(struct conf *cf, struct group *g, const struct balance *b, void *conf)
@@ -32,16 +33,19 @@ static bool may_marked(const struct pick *p, const struct peer *peer, uint32_t m
     return clock_now.ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed) > peer->fail_timeout_ms;
 }
 
-bool pick_may(struct pick *p, const struct peer *peer)
+/* but: marks that are no hindrance. */
+static inline bool may(struct pick *p, const struct peer *peer, uint32_t but)
 {
     const struct peer_state *s = peer->state;
     if (pick_was_tried(p, peer->index)) return false;
-    uint32_t marks = atomic_load_explicit(&s->marks, memory_order_relaxed), fails = atomic_load_explicit(&s->fails, memory_order_relaxed);
+    uint32_t marks = atomic_load_explicit(&s->marks, memory_order_relaxed) & ~but, fails = atomic_load_explicit(&s->fails, memory_order_relaxed);
     if (unlikely(marks | fails) && !may_marked(p, peer, marks)) return false;
     if (likely(!peer->max_conns) || atomic_load_explicit(&s->inflight, memory_order_relaxed) < peer->max_conns) return true;
     p->busy = true;
     return false;
 }
+
+bool pick_may(struct pick *p, const struct peer *peer) { return may(p, peer, 0); }
 
 bool pick_hold(struct pick *p, struct peer *peer)
 {
@@ -68,12 +72,9 @@ static bool is_stale(const struct pick *p)
     return unlikely(p->set != p->group->set) && clock_now.ms - p->opened_ms > STALE_MS;
 }
 
-struct peer *pick_next(struct pick *p)
+static struct peer *choose(struct pick *p)
 {
-    NEED(p, PICK_MAGIC);
-    ASSERT(!p->peer);
     const struct peer_set *set = p->set;
-    p->busy = false;
     if (likely(set->count == 1) && !is_stale(p)) {
         struct peer *only = set->peers;
         return pick_may(p, only) && pick_hold(p, only) ? only : NULL;
@@ -85,6 +86,23 @@ struct peer *pick_next(struct pick *p)
         if (found || to == set->count) return found;
         p->from = to;
     }
+}
+
+/* The peer of its session, draining or not; else any. */
+static struct peer *choose_bound(struct pick *p)
+{
+    struct peer *peer = is_stale(p) ? NULL : sticky_peer(p);
+    if (!peer || !may(p, peer, PEER_DRAINING) || !pick_hold(p, peer)) peer = choose(p);
+    if (peer) p->last = peer;
+    return peer;
+}
+
+struct peer *pick_next(struct pick *p)
+{
+    NEED(p, PICK_MAGIC);
+    ASSERT(!p->peer);
+    p->busy = false;
+    return unlikely(p->group->sticky != NULL) ? choose_bound(p) : choose(p);
 }
 
 static void blame(struct pick *p, const struct log *log, const struct log_about *about)
@@ -116,6 +134,8 @@ void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, con
     if (!p->peer) return;
     if (how == PEER_FAILED) blame(p, log, about);
     else if (how != PEER_UNASKED) praise(p);
+    const struct sticky *sticky = p->group->sticky;
+    if (unlikely(sticky != NULL) && sticky->answered && how == PEER_WELL) sticky->answered(sticky, p);
     if (p->group->balance->done) p->group->balance->done(p, how == PEER_FAILED);
     seat_release(p->peer->state, p->hold);
     p->peer = NULL;

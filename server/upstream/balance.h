@@ -15,6 +15,7 @@ struct pick {
     struct group *group;
     struct peer_set *set;          /* the group's peers as they were when it began */
     struct peer  *peer;            /* in hand: held since pick_next, until pick_done */
+    struct peer  *last;            /* of groups with a sticky: the one asked last */
     struct pool  *pool;
     struct eval  *eval;            /* for keys with variables; may be NULL */
     uint64_t      tried_few;       /* peers tried, by index, while there are at most 64 */

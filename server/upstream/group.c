@@ -3,6 +3,7 @@
 #include "upstream/group_peer.h"
 #include "upstream/idle.h"
 #include "upstream/state.h"
+#include "upstream/sticky.h"
 #include "process/cycle.h"
 
 struct groups {
@@ -254,6 +255,7 @@ static conf_result finish(struct conf *cf, void *values)
             group_seal(cf, g);
             conf_result why = g->balance->prepare ? g->balance->prepare(g, &g->base, cf->pool) : NULL;
             if (why) conf_error_at(cf, g->file, g->line, "%s", why);
+            if (g->sticky) sticky_prepare(&g->base, cf->pool);
         }
     }
     return NULL;

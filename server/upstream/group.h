@@ -26,7 +26,7 @@
 #define GROUP_MAGIC    0x47525550u
 #define PEER_SET_MAGIC 0x50534554u
 
-struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster;
+struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster; struct sticky; struct sticky_set;
 
 /* In shared memory, one for all generations. Its lock is of what the balancing algorithm keeps. */
 struct group_state {
@@ -58,6 +58,7 @@ struct peer_set {
     struct peer  *peers;
     struct round *round;              /* of many peers: how they take turns */
     void         *prepared;           /* by the algorithm, of these peers */
+    struct sticky_set *sticky;        /* by what names they are known: sticky.h */
     uint64_t      version;            /* of the records that it was made of; 0: of the configuration */
     struct pool  *pool;               /* NULL: the configuration's, it stays */
     uint32_t      users;
@@ -80,6 +81,7 @@ struct group {
     struct group_roster  *roster;       /* shared records of its peers: group_peer.h; NULL: they never change */
     const struct balance *balance;
     void                 *balance_conf; /* of the algorithm's directive */
+    const struct sticky  *sticky;       /* who is asked before the algorithm: sticky.h; NULL: nobody */
     bool                  counted;      /* its peers' answers are counted for a status page: peer_counts */
     bool                  timed;        /* … and their times averaged, for the algorithm */
     bool                  chosen;       /* a directive chose the algorithm, or comes after those that do (keepalive) */

@@ -1,6 +1,7 @@
 #include "upstream/group_peer.h"
 #include "upstream/balance.h"
 #include "upstream/state.h"
+#include "upstream/sticky.h"
 #include "base/clock.h"
 #include "base/table.h"
 
@@ -449,6 +450,7 @@ struct peer_set *group_set_slow(struct group *g)
     round_robin_prepare(set, pool);
     conf_result why = g->balance->prepare ? g->balance->prepare(g, set, pool) : NULL;
     if (why) log_at(log_main, L_ERR, NULL, 0, "upstream \"%.*s\" goes by turns: %s", TEXT_ARG(g->name), why);
+    if (g->sticky) sticky_prepare(set, pool);
     g->set = set;
     log_at(log_main, L_INFO, NULL, 0, "upstream \"%.*s\" has %u peers now", TEXT_ARG(g->name), set->count);
     if (old->pool && !old->users) end_set(old);
