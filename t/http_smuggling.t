@@ -94,4 +94,12 @@ for my $case (@refused) {
 unlike($w->error_log, qr/smuggled/, 'what came after was not taken for a request');
 is(scalar(grep { /smuggled|" 200 / } $w->access_log), 0, 'nor answered');
 
+# An answer to HEAD has no body, even where the line could not be read.
+{
+    my $plain = Weir->new(conf => "events { }\nhttp { server { listen 127.0.0.1:%%PORT_0%%; } }\n")->start;
+    for (['HEAD / HTTP/2.0', 505], ['HEAD / HTTP/x', 400], ['HEAD /' . 'a' x 40000 . ' HTTP/1.1', 414]) {
+        my ($line, $status) = @$_;
+        like($plain->raw_all("$line\r\nHost: a\r\n\r\n"), qr{\AHTTP/1\.1 $status [^\r]+\r\n(?:[^\r\n]+\r\n)+\r\n\z}, substr($line, 0, 20) . ": $status without a body");
+    }
+}
 done_testing;

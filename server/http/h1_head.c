@@ -91,12 +91,21 @@ static bool fits(struct h1 *h, size_t n, bool more)
     return true;
 }
 
+/* What there is of a line that could not be read. An answer to HEAD has no body, that of a refusal neither: RFC 9110 9.3.2 */
+static void note_line(struct request *r, struct text line)
+{
+    r->line = line;
+    if (!text_starts(line, T("HEAD "))) return;
+    r->method = METHOD_HEAD;
+    r->method_name = T("HEAD");
+}
+
 static enum h1_took refuse_size(struct h1 *h, size_t n)
 {
     struct request *r = h->r;
     const char *line = h->in->data + h->from + h->reading->start;
     if (!h->reading->has_line) {
-        r->line = text_of(line, min_of(n, (size_t) http_core(r)->large_client_header_buffers.size));
+        note_line(r, text_of(line, min_of(n, (size_t) http_core(r)->large_client_header_buffers.size)));
         request_log(r, L_INFO, 0, "client sent too long URI");
         return refuse(h, 414);
     }
@@ -297,7 +306,6 @@ static enum h1_took take_lines(struct h1 *h, const char *buf, size_t len)
     }
 }
 
-/* What there is of a line that could not be read, for the logs. */
 static struct text line_at(const char *p, size_t n)
 {
     size_t end = 0;
@@ -314,7 +322,7 @@ enum h1_took h1_head_take(struct h1 *h)
     if (!g->has_line) {
         enum h1_result got = h1_request_line(&g->parse, buf, len, &g->line);
         if (got == H1_BAD) {
-            h->r->line = line_at(buf + g->parse.line, len - g->parse.line);
+            note_line(h->r, line_at(buf + g->parse.line, len - g->parse.line));
             return refuse_fault(h, g->parse.fault);
         }
         if (got == H1_MORE) return fits(h, len - g->start, true) ? H1_TOOK_MORE : refuse_size(h, len - g->start);
