@@ -39,7 +39,7 @@ static struct table **zones_of(struct conf *cf)
 static conf_result parse_zone(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d, (void) field;
-    return limit_zone_read(cf, zones_of(cf), NULL, 0);
+    return limit_zone_read(cf, zones_of(cf), NULL, &(struct limit_zone) { 0 });
 }
 
 static conf_result parse_limit(struct conf *cf, const struct directive *d, void *field)

@@ -37,12 +37,13 @@ static struct table **zones_of(struct conf *cf)
 }
 
 /* "rate=10r/s", "rate=7r/m", "rate=100r/h", "rate=5r/d" */
-static bool read_rate(struct text t, uint64_t *leak_out)
+static bool read_rate(struct text t, struct limit_zone *told)
 {
     static const struct { struct text unit; uint32_t ms; } units[] = {
         { TEXT_INIT("r/s"), 1000 }, { TEXT_INIT("r/m"), 60000 }, { TEXT_INIT("r/h"), 3600000 }, { TEXT_INIT("r/d"), 86400000 },
     };
     uint64_t n, ms = 1000;
+    if (!text_starts(t, T("rate="))) return false;
     t = text_from(t, strlen("rate="));
     for (size_t i = 0; i < countof(units); i++) {
         if (!text_ends(t, units[i].unit)) continue;
@@ -51,14 +52,14 @@ static bool read_rate(struct text t, uint64_t *leak_out)
         break;
     }
     if (!text_u64(t, &n) || n == 0 || n > INT32_MAX) return false;
-    *leak_out = n * (LIMIT_COST / ms);
+    told->rate = n * (LIMIT_COST / ms);
     return true;
 }
 
 static conf_result parse_zone(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d, (void) field;
-    return limit_zone_read(cf, zones_of(cf), read_rate, LIMIT_COST / 1000);
+    return limit_zone_read(cf, zones_of(cf), read_rate, &(struct limit_zone) { .rate = LIMIT_COST / 1000 });
 }
 
 static bool read_count(struct text t, uint64_t *out) { return text_u64(t, out) && *out <= INT32_MAX; }

@@ -40,7 +40,7 @@ static bool is_client_address(const struct template *key)
     return text_eq(s, T("$binary_remote_addr")) || text_eq(s, T("${binary_remote_addr}"));
 }
 
-conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct text word, uint64_t *rate), uint64_t rate)
+conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct text word, struct limit_zone *told), struct limit_zone *told)
 {
     conf_result why;
     struct limit_zone *z = NULL;
@@ -55,15 +55,16 @@ conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(
             if (!text_u64(text_from(word, strlen("ipv6_prefix=")), &prefix) || prefix == 0 || prefix > 128)
                 return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
             if (!is_client_address(key)) return conf_say(cf, "!parameter \"%.*s\" is for the key \"$binary_remote_addr\"", TEXT_ARG(word));
-        } else if (text_starts(word, T("rate=")) && read) {
-            if (!read(word, &rate)) return conf_say(cf, "!invalid rate \"%.*s\"", TEXT_ARG(word));
+        } else if (read && (text_starts(word, T("rate=")) || text_starts(word, T("burst=")))) {
+            if (!read(word, told)) return conf_say(cf, "!invalid %s \"%.*s\"", word.p[0] == 'r' ? "rate" : "parameter", TEXT_ARG(word));
         } else {
             return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
         }
     }
     if (!z) return conf_say(cf, "!\"%.*s\" must have \"zone\" parameter", TEXT_ARG(cf->words[0]));
     z->key = key;
-    z->rate = rate;
+    z->rate = told->rate;
+    z->burst = told->burst;
     z->ipv6_prefix = (unsigned) prefix;
     return NULL;
 }

@@ -1,4 +1,4 @@
-/* limit_zone: what limit_req_zone and limit_conn_zone have in common: a key, and a table in shared memory by its digests. */
+/* limit_zone: what limit_req_zone, limit_conn_zone and limit_rate_zone have in common: a key, and a table in shared memory by its digests. */
 #ifndef HTTP_LIMIT_ZONE_H
 #define HTTP_LIMIT_ZONE_H
 
@@ -12,7 +12,7 @@ struct limit_zone {
     struct template  *key;         /* NULL: named somewhere, not defined (yet) */
     size_t            size;
     unsigned          ipv6_prefix; /* of $binary_remote_addr, where that is the key; 0: all of it */
-    uint64_t          rate;        /* the module's own */
+    uint64_t          rate, burst; /* the module's own */
     const char       *file;        /* where it was first named */
     unsigned          line;
     struct shm_table *table;
@@ -20,9 +20,9 @@ struct limit_zone {
 
 /* The zone of that name in *zones (made when there is none yet), added when it is new. */
 struct limit_zone *limit_zone_named(struct conf *cf, struct table **zones, struct text name);
-/* The words of a ..._zone directive: "key zone=name:size [ipv6_prefix=bits]"; any other goes to read (may be NULL), which is false
- * where it is none of its own. */
-conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct text word, uint64_t *rate), uint64_t rate);
+/* The words of a ..._zone directive: "key zone=name:size [ipv6_prefix=bits]"; "rate=" and "burst=" go to read (NULL: there are no
+ * such words), which puts what they say into *told, or is false. The zone takes told's rate and burst. */
+conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct text word, struct limit_zone *told), struct limit_zone *told);
 /* At the end of reading: a zone that was named but not defined is an error. */
 void limit_zones_check(struct conf *cf, const struct table *zones);
 /* In the master: their tables. kind: of the module, part of the names in shared memory. False after a log line. */
