@@ -227,6 +227,7 @@ static struct verdict serve(struct request *r)
 {
     struct verdict v;
     if (!r->forward || r->form == REQUEST_ORIGIN) return v_next();
+    if (r->proto->target && (v = r->proto->target(r)).what != V_NEXT) return v;
     struct forward *f = forward_proxy_context(r);
     if (!f->conf && (v = decide(r, f)).what != V_NEXT) return v;
     const struct field *hops = request_field(r, FIELD_MAX_FORWARDS);

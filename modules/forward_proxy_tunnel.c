@@ -156,7 +156,8 @@ static struct verdict serve(struct request *r)
 {
     if (r->method != METHOD_CONNECT || r->form == REQUEST_ORIGIN || r->forward) return v_next();
     struct forward *f = forward_proxy_context(r);
-    struct verdict v = find_target(r, f);
+    struct verdict v = r->proto->target ? r->proto->target(r) : v_next();
+    if (v.what == V_NEXT) v = find_target(r, f);
     return v.what == V_NEXT ? forward_proxy_tunnel(r, f) : v;
 }
 

@@ -5,6 +5,7 @@ use Weir;
 my $b = Weir::Backend->new(sub { my $req = shift; return $req->head });
 my $conf = Weir::slurp("$Weir::top/conf/examples/forward_proxy.conf");
 $conf =~ s/127\.0\.0\.1:3128;/127.0.0.1:%%PORT_0%%;/ or die;
+$conf =~ s/127\.0\.0\.1:1080 socks;/127.0.0.1:%%PORT_2%% socks;/ or die;
 $conf =~ s/(forward_proxy_ports) 8080 8443/$1 @{[$b->port]} %%PORT_1%%/ or die;
 $conf =~ s/host=\.intranet\.example to=private/host=localhost to=loopback/ or die;
 $conf =~ s/access_log forward\.log/access_log %%TESTDIR%%\/forward.log/ or die;
@@ -27,9 +28,10 @@ ok(wait_for(sub { Weir::slurp($w->dir . '/forward.log') =~ /127\.0\.0\.1 alice "
 my $proxy = "http://alice:secret\@127.0.0.1:$port";
 my $site = 'http://localhost:' . $w->port(1);
 SKIP: {
-    skip 'no curl', 2 unless `curl --version 2>/dev/null` =~ /^curl/;
+    skip 'no curl', 3 unless `curl --version 2>/dev/null` =~ /^curl/;
     is(`curl -s -x $proxy $site/file`, 'of the origin', 'curl');
     is(`curl -s -p -x $proxy $site/file`, 'of the origin', 'curl through a tunnel');
+    is(`curl -s --socks5-hostname 127.0.0.1:@{[$w->port(2)]} --proxy-user alice:secret $site/file`, 'of the origin', 'curl by SOCKS5');
 }
 SKIP: {
     skip 'no git', 1 unless `git --version 2>/dev/null` =~ /^git/;

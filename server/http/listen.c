@@ -1,12 +1,13 @@
 #include "http/listen.h"
 #include "http/h1.h"
+#include "http/socks.h"
 #include "process/cycle.h"
 #include <unistd.h>
 
 static const struct listen_options usual = { .backlog = 511, .fastopen = -1, .ipv6only = 1, .keepalive = -1 };
 
 /* What one directive says. */
-struct said { struct listen_options options; bool default_server, proxy_protocol, tls; struct text address; };
+struct said { struct listen_options options; bool default_server, proxy_protocol, tls, socks; struct text address; };
 
 /* ---- parameters ---- */
 
@@ -72,6 +73,7 @@ static conf_result read_multipath(struct conf *cf, struct said *s, struct text v
 static conf_result read_default(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->default_server = true; return NULL; }
 static conf_result read_proxy(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->proxy_protocol = true; return NULL; }
 static conf_result read_tls(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->tls = true; return NULL; }
+static conf_result read_socks(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->socks = true; return NULL; }
 static conf_result refuse_http2(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"http2\" parameter needs HTTP/2, which this weir does not have yet"); }
 static conf_result refuse_quic(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"quic\" parameter needs HTTP/3, which weir does not have"); }
 static conf_result refuse_setfib(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"setfib\" parameter is for FreeBSD, Linux has no such thing"); }
@@ -87,7 +89,7 @@ static const struct parameter {
     { "bind", true, read_bind }, { "deferred", true, read_deferred }, { "reuseport", true, read_reuseport }, { "multipath", true, read_multipath },
     { "backlog=", true, read_backlog }, { "rcvbuf=", true, read_rcvbuf }, { "sndbuf=", true, read_sndbuf }, { "fastopen=", true, read_fastopen },
     { "ipv6only=", true, read_ipv6only }, { "so_keepalive=", true, read_so_keepalive },
-    { "ssl", false, read_tls }, { "http2", false, refuse_http2 }, { "quic", false, refuse_quic },
+    { "ssl", false, read_tls }, { "socks", false, read_socks }, { "http2", false, refuse_http2 }, { "quic", false, refuse_quic },
     { "setfib=", false, refuse_setfib }, { "accept_filter=", false, refuse_filter },
 };
 
@@ -150,6 +152,8 @@ static conf_result add_server(struct conf *cf, struct http *h, struct vhost *v, 
     if (!l->at.fallback) l->at.fallback = v;
     l->at.proxy_protocol |= s->proxy_protocol;
     l->at.tls |= s->tls;
+    l->at.socks |= s->socks;
+    if (l->at.socks && (l->at.tls || l->at.proxy_protocol)) return conf_say(cf, "!\"socks\" and \"%s\" cannot be used together for %.*s", l->at.tls ? "ssl" : "proxy_protocol", TEXT_ARG(l->name));
     if (l->server_count == l->server_cap) l->servers = pool_grow(cf->scratch, l->servers, l->server_count, &l->server_cap, sizeof *l->servers);
     l->servers[l->server_count++] = v;
     v->listens = true;
@@ -265,6 +269,13 @@ static bool build_names(struct conf *cf, struct listen *l)
     return fine;
 }
 
+/* Addresses that share a socket may differ. */
+static void accepted(struct conn *c)
+{
+    if (vhost_addr_of(c)->socks) socks_accepted(c);
+    else h1_accepted(c);
+}
+
 static void set_socket(struct listener *s, const struct listen *l, struct vhost_port *port)
 {
     const struct listen_options *o = &l->options;
@@ -284,6 +295,8 @@ static void set_socket(struct listener *s, const struct listen *l, struct vhost_
     s->bind = o->bind;
     s->proxy_protocol = l->at.proxy_protocol;
     s->accepted = h1_accepted;
+    for (size_t i = 0; i < port->n; i++)
+        if (port->v[i]->socks) s->accepted = accepted;
     s->owner = port;
 }
 

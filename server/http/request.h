@@ -60,6 +60,9 @@ struct protocol {
     struct conn *(*tunnel)(struct request *r, struct chain *early_out);
     /* After tunnel: the stream's request is r from now on, or none for a while (park.h). NULL: cannot. */
     void   (*swap)(void *stream, struct request *r);
+    /* For who is about to lead r where it asks: v_next: the target is known; v_wait: it is still to be said (SOCKS), request_resume is
+     * called. NULL: it always is. */
+    struct verdict (*target)(struct request *r);
 };
 
 /* Who makes a response's body: asked for more when the sink has room again. */
@@ -150,7 +153,7 @@ struct request {
     struct text            line;           /* request line, as it came */
     enum method            method;
     struct text            method_name;
-    unsigned               version;        /* 9, 1000, 1001, 2000 */
+    unsigned               version;        /* 9, 1000, 1001, 2000; 5: SOCKS */
     struct text            target;         /* $request_uri: as it came */
     struct text            asked_scheme;   /* of a target in absolute form, as it came; else empty */
     struct text            uri;            /* decoded and normalised */

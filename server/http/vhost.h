@@ -38,7 +38,7 @@ struct vhost_addr {
     struct vhost      *fallback;         /* default_server, or the first */
     struct names      *names;            /* NULL: fallback takes all */
     struct vhost      *nameless;         /* for requests without a host */
-    bool               proxy_protocol, tls;
+    bool               proxy_protocol, tls, socks;
 };
 
 /* The owner of a listener: the addresses that its socket serves. More than one when specific addresses stand beside
