@@ -18,7 +18,7 @@ http {
     server { listen 127.0.0.1:%%PORT_0%%; forward_proxy on; set $mine "set-$http_x_kind"; auth_basic p; auth_basic_user_file %%TESTDIR%%/users; }
     limit_conn_zone $binary_remote_addr zone=z:1m;
     server { listen 127.0.0.1:%%PORT_1%%; forward_proxy on; limit_conn z 2; }
-    server { listen 127.0.0.1:%%PORT_2%%; forward_proxy on; }
+    server { listen 127.0.0.1:%%PORT_2%%; listen 127.0.0.1:%%PORT_3%% socks; forward_proxy on; }
 }
 EOC
 sub tunnel { my ($n, $to, @fields) = @_; my $c = $w->connect(port => $w->port($n)); $c->send(join "\r\n", "CONNECT $to HTTP/1.1", "Host: $to", @fields, '', ''); my $r = $c->response(method => 'CONNECT'); return ($c, $r ? $r->status : 0) }
@@ -38,8 +38,9 @@ my $user = 'Proxy-Authorization: Basic YWxpY2U6cGFzc3dvcmQ=';
     $_->[0]->close for @held;
     ok(wait_for(sub { my ($c, $s) = tunnel(1, $b->addr); $s == 200 }), 'and no longer');
 }
+sub by_socks { my ($to) = @_; my $c = $w->connect(port => $w->port(3)); $c->send("\5\1\0\5\1\0\1\x7f\0\0\1" . pack 'n', $to =~ /(\d+)$/); return ($c, $c->bytes(12) eq "\5\0\5\0\0\1" . "\0" x 6 ? 200 : 0) }
 SKIP: {
-    skip 'memory is not what it is with sanitizers', 1 if $w->{binary} =~ m{/san/};
+    skip 'memory is not what it is with sanitizers', 2 if $w->{binary} =~ m{/san/};
     my ($pid) = $w->workers;
     my $bytes = sub { my $all = Weir::slurp("/proc/$pid/smaps_rollup"); my $n = 0; $n += $1 * 1024 while $all =~ /^Private_(?:Clean|Dirty):\s+(\d+)/mg; $n };
     my $sink = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1000) or die;       # nobody need accept
@@ -49,6 +50,10 @@ SKIP: {
     my @all = map { [tunnel(2, $to)] } 1 .. 400;
     my $each = 0;
     ok(wait_for(sub { $each = ($bytes->() - $before) / 400; $each <= 2048 }, 5), "an idle tunnel takes " . int($each) . ' bytes');
+    my @few = map { [by_socks($to)] } 1 .. 50;
+    $before = $bytes->();
+    my @many = map { [by_socks($to)] } 1 .. 400;
+    ok(wait_for(sub { $each = ($bytes->() - $before) / 400; $each <= 2048 }, 5), "and one by SOCKS " . int($each) . ' bytes') && is(scalar(grep { $_->[1] == 200 } @many), 400, 'all of them');
 }
 {
     my ($c, $status) = tunnel(2, $b->addr);
