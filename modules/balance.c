@@ -35,7 +35,22 @@ static conf_result parse_ip_hash(struct conf *cf, const struct directive *d, voi
 static conf_result parse_least_conn(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d, (void) field;
-    balance_set(cf, group_here(cf), &balance_least_conn, NULL);
+    balance_least_set(cf, group_here(cf), BALANCE_UNTIMED);
+    return NULL;
+}
+
+static enum balance_time time_named(struct text word)
+{
+    if (text_eq(word, T("header"))) return BALANCE_HEADER;
+    return text_eq(word, T("last_byte")) ? BALANCE_LAST_BYTE : BALANCE_UNTIMED;
+}
+
+static conf_result parse_least_time(struct conf *cf, const struct directive *d, void *field)
+{
+    (void) d, (void) field;
+    enum balance_time timed = time_named(cf->words[1]);
+    if (!timed) return wrong_word(cf, 1);
+    balance_least_set(cf, group_here(cf), timed);
     return NULL;
 }
 
@@ -43,20 +58,24 @@ static conf_result parse_random(struct conf *cf, const struct directive *d, void
 {
     (void) d, (void) field;
     if (cf->count > 1 && !text_eq(cf->words[1], T("two"))) return wrong_word(cf, 1);
-    if (cf->count > 2 && !text_eq(cf->words[2], T("least_conn"))) return wrong_word(cf, 2);
-    return balance_random_set(cf, group_here(cf), cf->count > 1);
+    enum balance_time timed = BALANCE_UNTIMED;
+    if (cf->count > 2 && text_starts(cf->words[2], T("least_time="))) timed = time_named(text_from(cf->words[2], 11));
+    if (cf->count > 2 && !timed && !text_eq(cf->words[2], T("least_conn"))) return wrong_word(cf, 2);
+    return balance_random_set(cf, group_here(cf), cf->count > 1, timed);
 }
 
 static const struct conf_type hash_type = { "key [consistent [bounded=number]]", 0, CONF_MULTI, 1, 3, parse_hash };
 static const struct conf_type ip_hash_type = { "", 0, CONF_MULTI, 0, 0, parse_ip_hash };
 static const struct conf_type least_conn_type = { "", 0, CONF_MULTI, 0, 0, parse_least_conn };
-static const struct conf_type random_type = { "[two [least_conn]]", 0, CONF_MULTI, 0, 2, parse_random };
+static const struct conf_type least_time_type = { "header | last_byte", 0, CONF_MULTI, 1, 1, parse_least_time };
+static const struct conf_type random_type = { "[two [least_conn | least_time=header | least_time=last_byte]]", 0, CONF_MULTI, 0, 2, parse_random };
 
 static const struct directive rows[] = {
     D_DO(&hash_type, "hash", IN_UPSTREAM, NULL, NULL, "Requests with the same key go to the same server; consistent: a server more or less moves few keys; bounded: none gets more than so many times its fair part of the requests in hand."),
     D_DO(&ip_hash_type, "ip_hash", IN_UPSTREAM, NULL, NULL, "Requests of one client address go to the same server; of IPv4 its first three bytes count."),
     D_DO(&least_conn_type, "least_conn", IN_UPSTREAM, NULL, NULL, "The server with the fewest requests for its weight is chosen, counted over all workers."),
-    D_DO(&random_type, "random", IN_UPSTREAM, NULL, NULL, "A server is chosen by chance; two: of two such, the one with fewer requests for its weight."),
+    D_DO(&least_time_type, "least_time", IN_UPSTREAM, NULL, NULL, "The server with the least average time to the header, or to the last byte, times its requests in hand, for its weight."),
+    D_DO(&random_type, "random", IN_UPSTREAM, NULL, NULL, "A server is chosen by chance; two: of two such, the one with fewer requests for its weight, or least_time of those."),
     { .name = NULL },
 };
 

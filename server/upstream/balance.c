@@ -11,6 +11,16 @@ void balance_set(struct conf *cf, struct group *g, const struct balance *b, void
     g->balance_conf = conf;
 }
 
+uint64_t balance_time_of(const struct peer *peer, enum balance_time timed)
+{
+    enum { HALF_MS = 10000 };
+    struct peer_state *s = peer->state;
+    uint64_t us = atomic_load_explicit(timed == BALANCE_HEADER ? &s->header_us : &s->response_us, memory_order_relaxed);
+    uint64_t selected = atomic_load_explicit(&s->counts.selected_ms, memory_order_relaxed), now = clock_now.wall_ms;
+    if (!us || now <= selected) return us;
+    return max_of(us >> min_of((now - selected) / HALF_MS, (uint64_t) 63), (uint64_t) 1);
+}
+
 void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *e)
 {
     NEED(g, GROUP_MAGIC);

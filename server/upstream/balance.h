@@ -44,7 +44,9 @@ struct balance {
     void        (*done)(struct pick *p, bool failed);
 };
 extern const struct balance balance_round_robin;     /* smooth, weighted */
-extern const struct balance balance_least_conn, balance_ip_hash, balance_hash, balance_ring, balance_random, balance_random_two;
+/* group->timed: the moving average that counts together with the requests in hand. */
+enum balance_time { BALANCE_UNTIMED, BALANCE_HEADER, BALANCE_LAST_BYTE };
+extern const struct balance balance_least_conn, balance_least_time, balance_ip_hash, balance_hash, balance_ring, balance_random, balance_random_two;
 
 /* ---- while a configuration is read ---- */
 
@@ -55,7 +57,9 @@ conf_result balance_ip_hash_set(struct conf *cf, struct group *g);
 conf_result balance_hash_set(struct conf *cf, struct group *g, struct text key);
 /* "consistent". bound: no peer gets more than this times its fair part of the requests in hand; 0: no bound. */
 conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key, double bound);
-conf_result balance_random_set(struct conf *cf, struct group *g, bool two);
+conf_result balance_random_set(struct conf *cf, struct group *g, bool two, enum balance_time timed);
+/* least_conn (BALANCE_UNTIMED) and least_time. */
+void balance_least_set(struct conf *cf, struct group *g, enum balance_time timed);
 
 /* ---- while it serves ---- */
 
@@ -83,6 +87,9 @@ static inline bool pick_more(const struct pick *p) { return p->tries > 0; }
 static inline bool pick_was_tried(const struct pick *p, uint32_t i) { return p->tried[i >> 6] >> (i & 63) & 1; }
 /* Not tried, its marks let it be asked, not failed too often of late, not full. */
 bool pick_may(struct pick *p, const struct peer *peer);
+/* The peer's average in microseconds; 0: not known. Of one that was not asked for long it counts for less and less, so that it is
+ * tried again. */
+uint64_t balance_time_of(const struct peer *peer, enum balance_time timed);
 /* Takes one place of the peer; false: it became full meanwhile. */
 bool pick_hold(struct pick *p, struct peer *peer);
 static inline bool pick_take(struct pick *p, struct peer *peer) { return pick_may(p, peer) && pick_hold(p, peer); }

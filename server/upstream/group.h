@@ -83,7 +83,7 @@ struct group {
     void                 *balance_conf; /* of the algorithm's directive */
     const struct sticky  *sticky;       /* who is asked before the algorithm: sticky.h; NULL: nobody */
     bool                  counted;      /* its peers' answers are counted for a status page: peer_counts */
-    bool                  timed;        /* … and their times averaged, for the algorithm */
+    uint8_t               timed;        /* which of their times the algorithm looks at: enum balance_time */
     bool                  chosen;       /* a directive chose the algorithm, or comes after those that do (keepalive) */
     struct group_keep     keep;
     bool                  stateful;     /* its servers stand in a file that who changes them writes: there may be none */

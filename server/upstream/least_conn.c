@@ -1,19 +1,52 @@
-/* The peer with the fewest requests for its weight; those that are equal by turns, as round robin would. Exact over all workers. */
+/*
+ * The peer with the least load for its weight; those that are equal by turns, as round robin would. Exact over all workers.
+ * least_conn: the load is how many requests a peer has in hand. least_time: its average time, times that with the coming one.
+ */
 #include "upstream/balance.h"
 
-static uint64_t load_of(const struct peer *peer) { return atomic_load_explicit(&peer->state->inflight, memory_order_relaxed); }
+/* What is looked at. quickest: the least time known of any, which those that have none yet are taken to have. */
+struct scan { struct pick *p; uint32_t from, to; uint64_t quickest; };
+
+void balance_least_set(struct conf *cf, struct group *g, enum balance_time timed)
+{
+    balance_set(cf, g, timed ? &balance_least_time : &balance_least_conn, NULL);
+    g->timed = timed;
+    g->counted = g->counted || timed;
+}
+
+static uint64_t quickest(const struct pick *p, uint32_t from, uint32_t to)
+{
+    uint64_t least = 0;
+    for (uint32_t i = from; i < to; i++) {
+        uint64_t us = balance_time_of(&p->set->peers[i], p->group->timed);
+        if (us && (!least || us < least)) least = us;
+    }
+    return least ? least : 1;
+}
+
+static uint64_t load_of(const struct scan *s, const struct peer *peer)
+{
+    uint64_t requests = atomic_load_explicit(&peer->state->inflight, memory_order_relaxed);
+    if (!s->quickest) return requests;
+    uint64_t us = balance_time_of(peer, s->p->group->timed);
+    return (us ? us : s->quickest) * (requests + 1);
+}
+
+/* For comparing: a load and the weight of another peer. */
+static unsigned __int128 against(uint64_t load, const struct peer *other) { return (unsigned __int128) load * peer_weight(other, other->weight); }
 
 /* Others take and give back meanwhile, giving back without the lock: each load is read once. */
-static struct peer *least(struct pick *p, uint32_t from, uint32_t to, uint64_t *load_out, bool *many_out)
+static struct peer *least(const struct scan *s, uint64_t *load_out, bool *many_out)
 {
     struct peer *best = NULL;
-    for (uint32_t i = from; i < to; i++) {
-        struct peer *peer = &p->set->peers[i];
-        if (!pick_may(p, peer)) continue;
-        uint64_t load = load_of(peer), here = 0, there = 0;
+    for (uint32_t i = s->from; i < s->to; i++) {
+        struct peer *peer = &s->p->set->peers[i];
+        if (!pick_may(s->p, peer)) continue;
+        uint64_t load = load_of(s, peer);
+        unsigned __int128 here = 0, there = 0;
         if (best) {
-            here = load * peer_weight(best, best->weight);
-            there = *load_out * peer_weight(peer, peer->weight);
+            here = against(load, best);
+            there = against(*load_out, peer);
             *many_out = *many_out || here == there;
         }
         if (best && here >= there) continue;
@@ -24,21 +57,20 @@ static struct peer *least(struct pick *p, uint32_t from, uint32_t to, uint64_t *
     return best;
 }
 
-/* Among those from best on that are as good: the one whose turn it is. */
-static struct peer *turn(struct pick *p, struct peer *best, uint32_t to, uint64_t load)
+/* Among those from first on that are as good: the one whose turn it is. */
+static struct peer *turn(const struct scan *s, struct peer *first, uint64_t load)
 {
-    struct peer *first = best;
+    struct peer *best = NULL;
     int64_t total = 0;
-    best = NULL;
-    for (uint32_t i = first->index; i < to; i++) {
-        struct peer *peer = &p->set->peers[i];
-        if (peer != first && (!pick_may(p, peer) || load_of(peer) * peer_weight(first, first->weight) != load * peer_weight(peer, peer->weight))) continue;
-        struct peer_state *s = peer->state;
-        int64_t earned = (int64_t) peer_weight(peer, (uint32_t) s->effective);
-        s->current += earned;
+    for (uint32_t i = first->index; i < s->to; i++) {
+        struct peer *peer = &s->p->set->peers[i];
+        if (peer != first && (!pick_may(s->p, peer) || against(load_of(s, peer), first) != against(load, peer))) continue;
+        struct peer_state *state = peer->state;
+        int64_t earned = (int64_t) peer_weight(peer, (uint32_t) state->effective);
+        state->current += earned;
         total += earned;
-        if (s->effective < s->weight) s->effective++;
-        if (!best || s->current > best->state->current) best = peer;
+        if (state->effective < state->weight) state->effective++;
+        if (!best || state->current > best->state->current) best = peer;
     }
     best->state->current -= total;
     return best;
@@ -46,16 +78,18 @@ static struct peer *turn(struct pick *p, struct peer *best, uint32_t to, uint64_
 
 static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
 {
+    struct scan s = { p, from, to, p->group->timed ? quickest(p, from, to) : 0 };
     struct peer *best;
     uint64_t load = 0;
     group_lock(p->group);
     do {
         bool many = false;
-        best = least(p, from, to, &load, &many);
-        if (best && many) best = turn(p, best, to, load);
+        best = least(&s, &load, &many);
+        if (best && many) best = turn(&s, best, load);
     } while (best && !pick_hold(p, best));
     group_unlock(p->group);
     return best;
 }
 
 const struct balance balance_least_conn = { .name = "least_conn", .next = next, .done = round_robin_done };
+const struct balance balance_least_time = { .name = "least_time", .next = next, .done = round_robin_done };

@@ -1,4 +1,4 @@
-/* A peer by chance, by weight; or of two such the one with fewer requests for its weight. After 20 that may not be asked it goes by turns. */
+/* A peer by chance, by weight; or of two such the one with fewer requests (and less time) for its weight. After 20 that may not be asked it goes by turns. */
 #include "upstream/balance.h"
 #include "base/clock.h"
 #include "upstream/shares.h"
@@ -6,9 +6,11 @@
 
 enum { TRIES = 20 };
 
-conf_result balance_random_set(struct conf *cf, struct group *g, bool two)
+conf_result balance_random_set(struct conf *cf, struct group *g, bool two, enum balance_time timed)
 {
     balance_set(cf, g, two ? &balance_random_two : &balance_random, NULL);
+    g->timed = timed;
+    g->counted = g->counted || timed;
     return NULL;
 }
 
@@ -52,8 +54,20 @@ static struct peer *next_one(struct pick *p, uint32_t from, uint32_t to)
     return round_robin_next(p, from, to);
 }
 
-static struct peer *lighter(struct peer *a, struct peer *b)
+/* A time that is not known is taken to be as the other's. */
+static struct peer *quicker(struct peer *a, struct peer *b, enum balance_time timed)
 {
+    uint64_t of_a = balance_time_of(a, timed), of_b = balance_time_of(b, timed);
+    if (!of_a) of_a = of_b ? of_b : 1;
+    if (!of_b) of_b = of_a;
+    of_a *= 1 + (uint64_t) atomic_load_explicit(&a->state->inflight, memory_order_relaxed);
+    of_b *= 1 + (uint64_t) atomic_load_explicit(&b->state->inflight, memory_order_relaxed);
+    return (unsigned __int128) of_b * a->weight > (unsigned __int128) of_a * b->weight ? a : b;
+}
+
+static struct peer *lighter(struct peer *a, struct peer *b, enum balance_time timed)
+{
+    if (timed) return quicker(a, b, timed);
     uint64_t of_a = atomic_load_explicit(&a->state->inflight, memory_order_relaxed), of_b = atomic_load_explicit(&b->state->inflight, memory_order_relaxed);
     return of_b * a->weight > of_a * b->weight ? a : b;
 }
@@ -68,7 +82,7 @@ static struct peer *next_two(struct pick *p, uint32_t from, uint32_t to)
             before = peer;
             continue;
         }
-        struct peer *best = lighter(before, peer);
+        struct peer *best = lighter(before, peer, p->group->timed);
         if (pick_hold(p, best)) return best;
         before = NULL;
     }

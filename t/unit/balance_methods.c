@@ -30,17 +30,17 @@ static const struct variable variables[] = {
     { .name = NULL },
 };
 
-enum method { LEAST_CONN, IP_HASH, HASH, RING, RANDOM, RANDOM_TWO, BOUNDED, METHODS };
-static const char *const names[] = { "least_conn", "ip_hash", "hash", "hash consistent", "random", "random two", "hash consistent bounded" };
+enum method { LEAST_CONN, IP_HASH, HASH, RING, RANDOM, RANDOM_TWO, BOUNDED, LEAST_TIME, RANDOM_TIME, METHODS };
+static const char *const names[] = { "least_conn", "ip_hash", "hash", "hash consistent", "random", "random two", "hash consistent bounded", "least_time", "random two least_time" };
 
 static void choose(struct conf *cf, struct group *g, enum method m)
 {
     conf_result why = NULL;
-    if (m == LEAST_CONN) balance_set(cf, g, &balance_least_conn, NULL);
+    if (m == LEAST_CONN || m == LEAST_TIME) balance_least_set(cf, g, m == LEAST_TIME ? BALANCE_LAST_BYTE : BALANCE_UNTIMED);
     if (m == IP_HASH) why = balance_ip_hash_set(cf, g);
     if (m == HASH) why = balance_hash_set(cf, g, T("$k"));
     if (m == RING || m == BOUNDED) why = balance_ring_set(cf, g, T("$k"), m == BOUNDED ? 1.25 : 0);
-    if (m == RANDOM || m == RANDOM_TWO) why = balance_random_set(cf, g, m == RANDOM_TWO);
+    if (m == RANDOM || m == RANDOM_TWO || m == RANDOM_TIME) why = balance_random_set(cf, g, m != RANDOM, m == RANDOM_TIME ? BALANCE_HEADER : BALANCE_UNTIMED);
     ok(!why, "%s", names[m]);
 }
 
@@ -152,6 +152,55 @@ static void test_least_conn(void)
     char held[9] = "";
     for (int i = 0; i < 8; i++) held[i] = hold(g);
     is_str(held, "accacccc", "max_conns, down and backup");
+}
+
+static void set_times(struct group *g, unsigned i, int64_t header_ms, int64_t response_ms)
+{
+    struct peer_answer a = { .status = 200, .header_ms = header_ms, .response_ms = response_ms };
+    peer_count_answer(g->set->peers[i].state, &a);
+    atomic_store(&g->set->peers[i].state->counts.selected_ms, clock_now.wall_ms);
+}
+
+static void test_least_time(void)
+{
+    struct group *g = make_private(LEAST_TIME, "1 1 1");
+    char turns[7] = "";
+    for (int i = 0; i < 6; i++) turns[i] = once(g, PEER_WELL);
+    is_str(turns, "abcabc", "no time is known: by turns");
+    set_times(g, 0, 1, 100);
+    set_times(g, 1, 90, 300);
+    for (int i = 0; i < 4; i++) hold(g);
+    ok(load(g, 0) == 2 && load(g, 1) == 0 && load(g, 2) == 2, "one that is not known is taken to be as quick as the quickest: %u %u %u", load(g, 0), load(g, 1), load(g, 2));
+    g = make_private(LEAST_TIME, "1 1 2");
+    set_times(g, 0, 1, 100);
+    set_times(g, 1, 90, 300);
+    set_times(g, 2, 50, 800);
+    for (int i = 0; i < 64; i++) hold(g);
+    ok(load(g, 0) >= 40 && load(g, 0) <= 42 && load(g, 1) >= 13 && load(g, 1) <= 15 && load(g, 2) >= 8 && load(g, 2) <= 10,
+       "as many as time and weight say: %u %u %u", load(g, 0), load(g, 1), load(g, 2));
+    g = make_private(LEAST_TIME, "1 1");
+    set_times(g, 0, 10, 10);
+    set_times(g, 1, 10, 60);
+    unsigned slow = 0;
+    for (int i = 0; i < 100; i++) slow += once(g, PEER_WELL) == 'b';
+    is_int(slow, 0, "the slow one is not asked");
+    atomic_fetch_sub(&g->set->peers[1].state->counts.selected_ms, 31000);
+    is_int(once(g, PEER_WELL), 'b', "but in half a minute it is tried again");
+    is_int(once(g, PEER_WELL), 'a', "once");
+}
+
+static void test_random_time(void)
+{
+    struct group *g = make_private(RANDOM_TIME, "1 1");
+    set_times(g, 0, 100, 1);
+    set_times(g, 1, 20, 500);
+    unsigned quick = 0, wrong = 0;
+    for (int i = 0; i < 100; i++) quick += once(g, PEER_WELL) == 'b';
+    ok(quick >= 90, "of two by chance the one with the quicker header: %u", quick);
+    g = make_private(RANDOM_TIME, "1 1");
+    set_times(g, 0, 100, 1);
+    for (int i = 0; i < 40; i++) wrong += !hold(g);
+    ok(!wrong && load(g, 0) >= 15 && load(g, 1) >= 15, "one without a time is as the other: %u %u", load(g, 0), load(g, 1));
 }
 
 /* Whatever the method, all peers are tried once, then backups, and a failed one is left out. */
@@ -381,7 +430,9 @@ int main(void)
     clock_real();
     test_shares();
     test_least_conn();
+    test_least_time();
     test_random_two();
+    test_random_time();
     test_bounded();
     for (enum method m = LEAST_CONN; m < METHODS; m++) test_rules(m);
     for (enum method m = IP_HASH; m < RANDOM_TWO; m++) test_spread(m);
