@@ -174,7 +174,7 @@ unlike((in_server('location /a/ { alias /x; }', '-q'))[1], qr/finding/, '-q: no 
 # ---- good sites
 
 my @good;
-for my $file (glob "$Weir::top/conf/*.conf") {
+for my $file (grep { !m{/fastcgi\.conf$} } glob "$Weir::top/conf/*.conf") {
     put('conf/' . ($file =~ m{([^/]+)$})[0], Weir::slurp($file));
     push @good, 'conf/' . ($file =~ m{([^/]+)$})[0];
 }

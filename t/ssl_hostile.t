@@ -117,14 +117,14 @@ for my $long ("\x16\x03\x01\xff\xff" . 'x' x 65535, "\x16\x03\x01\x40\x00\x01\xf
 }
 for (1 .. 200) { my $c = $raw->(); syswrite $c, $hello; setsockopt $c, SOL_SOCKET, SO_LINGER, pack 'II', 1, 0; close $c }
 is(served(), 200, 'after clients that reset in the handshake');
-cmp_ok(memory() - $before, '<', 8 << 20, 'all of it cost little memory');
+ok($w->sanitized || memory() - $before < 8 << 20, 'all of it cost little memory');
 
 $before = memory();
 my $began = time;
 my @open = map { my $c = $raw->(); syswrite $c, substr $hello, 0, 1 + $_ % (length($hello) - 1); $c } 1 .. $half;
 is(served(), 200, "beside $half handshakes that do not go on");
 my $each = (memory() - $before) / $half;
-cmp_ok($each, '<', 4 << 10, sprintf '%d bytes for each', $each);
+ok($w->sanitized || $each < 4 << 10, sprintf '%d bytes for each', $each);
 my $t = time;
 served() for 1 .. 20;
 cmp_ok((time - $t) / 20, '<', 1, 'a good client does not wait');
@@ -134,7 +134,7 @@ $before = memory();
 @open = map { my $c = $raw->(); syswrite $c, $hello; $c } 1 .. 1000;
 is(served(), 200, 'beside 1000 that say hello and no more');
 $each = (memory() - $before) / 1000;
-cmp_ok($each, '<', 48 << 10, sprintf '%d bytes for each of them', $each);
+ok($w->sanitized || $each < 48 << 10, sprintf '%d bytes for each of them', $each);
 @open = ();
 ok(wait_for(sub { served() eq '200' }), 'and after they left');
 

@@ -132,6 +132,7 @@ static void finish(struct h1 *h)
 {
     h->done = false;
     if (start_draining(h)) return;
+    h->done = false;        /* the last of the body may have come just now */
     if (!h1_body_complete(h)) h->keep = false, h->linger = true;
     h->draining = false;
     struct request *r = h->r;      /* h->r stays until ended(): log lines on the way there are about it */
