@@ -3,6 +3,7 @@
  * the first two octets; IPv6 as the points at which the value changes.
  */
 #include "modules/module.h"
+#include "http/forwarded.h"
 
 typedef unsigned __int128 wide;
 
@@ -12,8 +13,6 @@ struct pieces { struct piece *v; uint32_t n, cap; };
 /* A network as it stands in the file: IPv4 in the low 32 bits. */
 struct net { wide start; uint32_t value, line; uint16_t file; uint8_t bits; bool is_delete; };    /* file: place in reader's files */
 struct nets { struct net *v; size_t n, cap; };
-
-struct proxies { struct cidr *v; size_t n, cap; };
 
 struct geo {
     struct template *address;       /* NULL: the client's */
@@ -25,7 +24,7 @@ struct geo {
     wide            *points;        /* IPv6 */
     uint32_t        *point_values;
     size_t           point_count;
-    struct proxies   proxies;
+    struct forwarded proxies;
     bool             recursive;
     struct variable  variable;
 };
@@ -364,16 +363,6 @@ static conf_result read_range(struct conf *cf, struct reader *rd, struct text wo
     return NULL;
 }
 
-static conf_result read_proxy(struct conf *cf, struct geo *g, struct text word)
-{
-    struct proxies *p = &g->proxies;
-    if (p->n == p->cap) p->v = pool_grow(cf->pool, p->v, p->n, &p->cap, sizeof *p->v);
-    if (!addr_parse_cidr(word, &p->v[p->n])) return conf_say(cf, "!invalid network \"%.*s\"", TEXT_ARG(word));
-    if (p->v[p->n].low_bits) conf_warn(cf, "low address bits of %.*s are meaningless", TEXT_ARG(word));
-    p->n++;
-    return NULL;
-}
-
 /* "ranges;", "proxy_recursive;", "volatile;" */
 static conf_result read_word(struct reader *rd, struct text word)
 {
@@ -397,7 +386,7 @@ static conf_result read_entry(struct conf *cf, void *arg)
     if (cf->count == 1) return read_word(rd, word);
     if (cf->count != 2) return "!invalid number of the geo parameters";
     struct text value = cf->words[1];
-    if (text_eq(word, T("proxy"))) return read_proxy(cf, rd->geo, value);
+    if (text_eq(word, T("proxy"))) return forwarded_trust(cf, &rd->geo->proxies, value);
     rd->any = true;
     bool is_delete = text_eq(word, T("delete"));
     if (rd->ranges) return read_range(cf, rd, is_delete ? value : word, value, is_delete);
@@ -429,33 +418,6 @@ static struct text find6(const struct geo *g, const uint8_t *octets)
     return value_text_of(g, from ? g->point_values[from - 1] : g->otherwise6);
 }
 
-static bool is_proxy(const struct geo *g, const struct addr *a)
-{
-    for (size_t i = 0; i < g->proxies.n; i++)
-        if (addr_in_cidr(a, &g->proxies.v[i])) return true;
-    return false;
-}
-
-/* From the right, as long as those who speak are trusted. */
-static struct addr forwarded(const struct geo *g, struct request *r, struct addr a)
-{
-    unsigned i = r->in.n;
-    struct text line = { NULL, 0 };
-    while (is_proxy(g, &a)) {
-        struct addr said;
-        while (!line.n && i > 0)
-            if (r->in.v[--i].id == FIELD_X_FORWARDED_FOR) line = r->in.v[i].value;
-        if (!line.n) break;
-        ssize_t comma = text_rfind_char(line, ',');
-        struct text last = text_trim(text_from(line, (size_t) (comma + 1)));
-        line = comma < 0 ? T("") : text_upto(line, (size_t) comma);
-        if (!addr_parse(r->pool, last, 0, &said) || said.family == AF_UNIX) break;
-        a = said;
-        if (!g->recursive) break;
-    }
-    return a;
-}
-
 static struct addr ask_address(const struct geo *g, struct eval *e)
 {
     struct addr a = { .family = AF_UNSPEC };
@@ -466,7 +428,7 @@ static struct addr ask_address(const struct geo *g, struct eval *e)
     } else {
         a = *request_of(e)->peer;
     }
-    return g->proxies.n && e->kind == EVAL_HTTP ? forwarded(g, request_of(e), a) : a;
+    return g->proxies.n && e->kind == EVAL_HTTP ? forwarded_address(&g->proxies, g->recursive, request_of(e), a) : a;
 }
 
 static bool get(struct eval *e, const struct variable *v, struct text name, struct text *out)

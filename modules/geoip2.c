@@ -3,6 +3,7 @@
  * A database that changes is opened anew where auto_reload says so.
  */
 #include "modules/module.h"
+#include "http/forwarded.h"
 #include "process/cycle.h"
 #include <errno.h>
 #include <maxminddb.h>
@@ -25,7 +26,7 @@ struct database {
 
 enum metadata { NOT_METADATA, BUILD_EPOCH, LAST_CHECK, LAST_CHANGE };
 struct fact { struct database *db; enum metadata metadata; struct template *source; struct text otherwise; bool has_otherwise; const char **path; struct variable variable; };
-struct geoip2_conf { struct database *first; };
+struct geoip2_conf { struct database *first; struct forwarded proxies; flag recursive; };
 
 extern struct module geoip2_module;
 
@@ -113,13 +114,21 @@ static bool get_metadata(struct eval *e, const struct fact *f, struct text *out)
     return true;
 }
 
+/* Who asks; or whom a trusted proxy tells to ask. */
+static struct addr client_of(struct request *r)
+{
+    const struct geoip2_conf *c = request_values(r, &geoip2_module);
+    return c->proxies.n ? forwarded_address(&c->proxies, c->recursive.on, r, *r->peer) : *r->peer;
+}
+
 static bool get_fact(struct eval *e, const struct fact *f, struct text *out)
 {
     MMDB_entry_data_s data;
     struct addr a;
     struct text source = f->source ? template_render(f->source, e) : T("");
     if (f->source && !addr_parse(e->pool, source, 0, &a)) return false;
-    MMDB_entry_s *entry = look_up(f->db, f->source ? &a : request_of(e)->peer);
+    if (!f->source) a = client_of(request_of(e));
+    MMDB_entry_s *entry = look_up(f->db, &a);
     return entry && MMDB_aget_value(entry, &data, f->path) == MMDB_SUCCESS && data.has_data && give(e, &data, out);
 }
 
@@ -191,9 +200,20 @@ static conf_result parse(struct conf *cf, const struct directive *d, void *field
     return conf_entries(cf, read_entry, db);
 }
 
+static conf_result parse_proxy(struct conf *cf, const struct directive *d, void *field)
+{
+    (void) d;
+    return forwarded_trust(cf, field, cf->words[1]);
+}
+
+static const struct conf_type type_proxy = { .syntax = "CIDR", .size = sizeof(struct forwarded), .flags = CONF_MULTI, .min = 1, .max = 1, .parse = parse_proxy };
 static const struct conf_type type = { .syntax = "file { ... }", .flags = CONF_MULTI | CONF_BLOCK, .min = 1, .max = 1, .parse = parse };
 static const struct directive rows[] = {
     { .name = "geoip2", .type = &type, .where = IN_HTTP, .help = "Makes variables of what a MaxMind database says of an address: $name [default=value] [source=$variable] path ...; and auto_reload.", .since = "weir" },
+    { .name = "geoip2_proxy", .type = &type_proxy, .where = IN_HTTP, .offset = FIELD(struct geoip2_conf, proxies, struct forwarded), .since = "weir",
+      .help = "Proxies that are trusted to tell by X-Forwarded-For whom a request is from, for variables of geoip2 without source." },
+    { .name = "geoip2_proxy_recursive", .type = &conf_flag, .where = IN_HTTP, .offset = FIELD(struct geoip2_conf, recursive, flag), .dflt = "off", .since = "weir",
+      .help = "Whether trusted proxies named in X-Forwarded-For are passed over too, up to the last address that is not trusted." },
     { .name = NULL },
 };
 

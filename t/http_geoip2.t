@@ -84,7 +84,26 @@ $w->write_file('new.mmdb', 'rubbish');
 rename "$w->{dir}/new.mmdb", "$w->{dir}/test.mmdb";
 ok($w->wait_error(qr/test.mmdb" has changed and cannot be opened/), 'one that is none is told');
 like(ask('192.0.2.1'), qr/^IT/, 'and the old one stays');
-for (['geoip2 none.mmdb { }', 'cannot be opened'], ['geoip2 %%TESTDIR%%/test.mmdb { $x; }', 'needs a path'], ['geoip2 %%TESTDIR%%/test.mmdb { x y; }', 'invalid setting "x"'], ['geoip2 %%TESTDIR%%/test.mmdb { $x metadata y; }', 'unknown metadata']) {
+
+# Trusted proxies, as the well-known module has it: the last address, or the last that is not trusted.
+for my $recursive ('', 'geoip2_proxy_recursive on;') {
+    my $p = Weir->new(conf => <<"EOC", files => { 'test.mmdb' => $first })->start;
+events { }
+http {
+    geoip2_proxy 127.0.0.0/8;
+    $recursive
+    geoip2_proxy 203.0.113.7;
+    geoip2 %%TESTDIR%%/test.mmdb { \$code default=XX country iso_code; \$other default=none source=\$remote_addr country iso_code; }
+    server { listen 127.0.0.1:%%PORT_0%%; location / { return 200 "\$code|\$other"; } }
+}
+EOC
+    for ([[], 'XX', 'XX'], [['192.0.2.1'], 'DE', 'DE'], [['192.0.2.1, 198.51.100.1'], 'FR', 'FR'], [['192.0.2.1, 203.0.113.7'], 'XX', 'DE'], [['192.0.2.1', '203.0.113.7'], 'XX', 'DE'], [['192.0.2.1, rubbish'], 'XX', 'XX'],
+        [['198.51.100.1, 192.0.2.1 ,203.0.113.7, 127.0.0.2'], 'XX', 'DE'], [['203.0.113.7'], 'XX', 'XX']) {
+        my ($lines, @want) = @$_;
+        is($p->get('/', headers => [map { ('X-Forwarded-For' => $_) } @$lines])->body, $want[$recursive ? 1 : 0] . '|none', "geoip2_proxy $recursive " . join ' / ', @$lines);
+    }
+}
+for (['geoip2_proxy x;', 'invalid network "x"'], ['geoip2_proxy_recursive x;', 'it must be "on" or "off"'], ['geoip2 none.mmdb { }', 'cannot be opened'], ['geoip2 %%TESTDIR%%/test.mmdb { $x; }', 'needs a path'], ['geoip2 %%TESTDIR%%/test.mmdb { x y; }', 'invalid setting "x"'], ['geoip2 %%TESTDIR%%/test.mmdb { $x metadata y; }', 'unknown metadata']) {
     my ($line, $why) = @$_;
     my $bad = Weir->new(conf => "events { }\nhttp { $line }\n", files => { 'test.mmdb' => $first });
     my ($code, $said) = $bad->t_binary;
