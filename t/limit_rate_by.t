@@ -55,10 +55,10 @@ between((all('/k/b?k=4'))[0], 0.05, 0.5, 'what went before counts');
 ok($w->reload, 'reload');
 
 # Those that leave give back what they had reserved: who comes then does not wait for them.
-my @leave = map { my $c = $w->connect; $c->request('GET', '/gone/b?k=5'); $c } 1 .. 8;
+my @leave = map { my $c = $w->connect; $c->request('GET', '/gone/b?k=5'); $c } 1 .. 4;
 ok(length $_->bytes(100), 'the head comes') for @leave;
 setsockopt($_->{sock}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0), $_->close for @leave;      # a reset, which is seen at once
-is(scalar(my @gone = $w->wait_access(8, 'gone.log')), 8, 'they have left');
+is(scalar(my @gone = $w->wait_access(4, 'gone.log')), 4, 'they have left');
 between((all('/gone/c?k=5'))[0], 0, 1.5, 'the next one comes');
 
 # A zone that is full forgets, and says so once.
