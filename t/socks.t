@@ -170,6 +170,14 @@ SKIP: {
     is($got, "\5\0" . reply(0) . "got bye\n", 'and the address that is SOCKS');
 }
 
+# ---- IPv6
+SKIP: {
+    skip 'no IPv6', 2 unless Weir::slurp("/proc/net/if_inet6") =~ /^0{31}1 /m;
+    my $six = Weir->new(conf => "events { }\nhttp { server { listen [::1]:%%PORT_0%%; location / { return 200 six; } } }\n")->start;
+    like(all(0, $hello . "\5\1\0\4" . "\0" x 15 . "\1" . pack('n', $six->port(0)) . "GET / HTTP/1.0\r\n\r\n"), qr{^\x05\x00\x05\x00.{8}HTTP/1\.1 200 .*\r\n\r\nsix$}s, 'an IPv6 address');
+    ok(wait_for(sub { $w->access_log =~ /\|CONNECT \[::1\]:\d+ SOCKS5\|\[::1\]\|/ }), 'in the log');
+}
+
 # ---- curl
 SKIP: {
     skip 'no curl', 7 unless `curl --version 2>/dev/null` =~ /^curl/;
