@@ -2,7 +2,12 @@
 #include "modules/module.h"
 #include "upstream/balance.h"
 #include "upstream/group.h"
+#include "upstream/group_names.h"
 #include "upstream/group_peer.h"
+#include "upstream/resolver.h"
+#include "gateway/resolve.h"
+
+extern struct module http_upstream_module;
 
 static struct group *group_here(struct conf *cf) { return cf->block->object; }
 
@@ -42,8 +47,10 @@ static bool is_one_word(struct text t)
     return true;
 }
 
-static bool read_parameter(struct text w, struct group_server *s)
+static bool read_parameter(struct text w, struct group_server *s, bool *resolve)
 {
+    if (text_eq(w, T("resolve"))) return *resolve = true;
+    if (text_starts(w, T("service="))) return (s->service = text_from(w, 8)).n > 0;
     if (text_starts(w, T("weight="))) return number_after(w, T("weight="), &s->weight) && s->weight;
     if (number_after(w, T("max_conns="), &s->max_conns) || number_after(w, T("max_fails="), &s->max_fails)) return true;
     if (text_starts(w, T("fail_timeout="))) return conf_read_span(text_from(w, 13), &s->fail_timeout_ms);
@@ -59,19 +66,47 @@ static bool read_parameter(struct text w, struct group_server *s)
     return false;
 }
 
+/* The block's own, or what holds around it. */
+static struct resolver_values resolver_of_block(const struct conf_block *b)
+{
+    const struct resolver_values *own = conf_values(b, &http_upstream_module), *around = conf_values(b, &http_resolver_module);
+    bool timed = conf_is_set(b, &http_upstream_module, offsetof(struct resolver_values, timeout));
+    return (struct resolver_values) { own->resolver ? own->resolver : around->resolver, timed ? own->timeout : around->timeout };
+}
+
+/* A name that is looked up while it serves; that there is no such one now is no error. */
+static conf_result add_name(struct conf *cf, const struct group_server *s)
+{
+    struct text host, question;
+    uint16_t port;
+    const char *why;
+    if (!resolver_is_built()) return "!resolving names at run time needs c-ares, which this weir was built without";
+    if (!addr_split(s->address, &host, &port, &why)) return conf_say(cf, "!%s in upstream \"%.*s\"", why, TEXT_ARG(s->address));
+    if (s->service.n && port) return conf_say(cf, "!service upstream \"%.*s\" may not have port", TEXT_ARG(s->address));
+    question = group_names_question(cf->scratch, host, s->service);
+    if (!dns_name_of(question, NULL)) return conf_say(cf, "!invalid host in upstream \"%.*s\"", TEXT_ARG(question));
+    group_names_add(cf, group_here(cf), group_add_template(cf, group_here(cf), s), question, port ? port : s->default_port, resolver_of_block);
+    return NULL;
+}
+
 static conf_result parse_server(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d;
     (void) field;
     struct group_server s = { .address = cf->words[1], .default_port = 80, GROUP_SERVER_DEFAULTS };
+    bool resolve = false;
     for (size_t i = 2; i < cf->count; i++)
-        if (!read_parameter(cf->words[i], &s)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[i]));
+        if (!read_parameter(cf->words[i], &s, &resolve)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[i]));
     if (s.priority && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"backup\"";
     if (s.slow_start_ms && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"slow_start\"";
+    if (s.service.n && !resolve) return conf_say(cf, "!service upstream \"%.*s\" requires \"resolve\" parameter", TEXT_ARG(s.address));
+    struct addr numeric;
+    if (resolve && !addr_parse(cf->scratch, s.address, s.default_port, &numeric)) return add_name(cf, &s);
+    if (s.service.n) return conf_say(cf, "!service upstream \"%.*s\" is not a name", TEXT_ARG(s.address));
     return group_add_server(cf, group_here(cf), &s);
 }
 
-static const struct conf_type server_type = { "address [weight=number] [max_conns=number] [max_fails=number] [fail_timeout=time] [slow_start=time] [backup] [priority=number] [route=string] [down] [drain]", 0, CONF_MULTI, 1, 16, parse_server };
+static const struct conf_type server_type = { "address [weight=number] [max_conns=number] [max_fails=number] [fail_timeout=time] [slow_start=time] [backup] [priority=number] [route=string] [down] [drain] [resolve] [service=name]", 0, CONF_MULTI, 1, 16, parse_server };
 
 static conf_result parse_zone(struct conf *cf, const struct directive *d, void *field)
 {
@@ -133,13 +168,14 @@ static const struct conf_type keepalive_timeout_type = { "timeout", 0, 0, 1, 1, 
 
 static const struct directive rows[] = {
     D_DO(&upstream_type, "upstream", IN_HTTP, NULL, NULL, "A group of servers that proxy_pass and the like may name."),
-    D_DO(&server_type, "server", IN_UPSTREAM, NULL, NULL, "A server of the group; a name with several addresses means several servers."),
+    D_DO(&server_type, "server", IN_UPSTREAM, NULL, NULL, "A server of the group; a name with several addresses means several servers. With \"resolve\" it is looked up again when its time is over, and while nothing is found the servers stay; with \"service\" too, SRV records are."),
     D_DO(&zone_type, "zone", IN_UPSTREAM, NULL, NULL, "A name for the group's shared memory; what workers know of its servers is shared with or without it; with it answers are counted for the API."),
     D_DO(&keepalive_type, "keepalive", IN_UPSTREAM, NULL, "32 local", "How many idle connections to the group's servers each worker keeps."),
     D_DO(&keepalive_requests_type, "keepalive_requests", IN_UPSTREAM, NULL, "1000", "How many requests a connection to a server may carry."),
     D_DO(&keepalive_time_type, "keepalive_time", IN_UPSTREAM, NULL, "1h", "How old a connection to a server may be and still be kept for another request."),
     D_DO(&keepalive_timeout_type, "keepalive_timeout", IN_UPSTREAM, NULL, "60s", "How long an idle connection to a server stays open."),
+    RESOLVER_ROWS(IN_UPSTREAM),
     { .name = NULL },
 };
 
-struct module http_upstream_module = { .name = "http_upstream", .rows = rows };
+struct module http_upstream_module = { .name = "http_upstream", .conf_size = sizeof(struct resolver_values), .rows = rows };
