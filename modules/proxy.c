@@ -151,11 +151,23 @@ static bool streams(const struct request *r, const struct proxy_conf *c)
     return !c->g.request_buffering.on && !c->body && c->g.pass_body.on && (!r->in_chunked || c->version >= 1001);
 }
 
+/* Connections to what no configuration names, of this worker; each serves the name that it was made for alone. */
+static struct group keeper = { .magic = GROUP_MAGIC, .keep = { 64, KEEP_REQUESTS, KEEP_TIME_MS, KEEP_TIMEOUT_MS } };
+
+static bool is_found(const struct group *g) { return !g || !g->file; }
+
+static void keep_found(struct exchange *x, struct text host)
+{
+    x->keep = true;
+    x->keep_in = &keeper;
+    x->keep_tag = secure_digest(host);
+}
+
 /* --explain: what would be sent, by whose code it is sent, to nobody. */
 static struct verdict explain(struct request *r, struct proxy_request *q, struct group *g)
 {
     struct exchange *x = pool_new(r->pool, struct exchange);
-    *x = (struct exchange) { .magic = EXCHANGE_MAGIC, .r = r, .proto = &proxy_protocol, .conf = &q->conf->g, .data = q, .keep = g && g->keep.connections > 0 };
+    *x = (struct exchange) { .magic = EXCHANGE_MAGIC, .r = r, .proto = &proxy_protocol, .conf = &q->conf->g, .data = q, .keep = is_found(g) ? !q->url.is_unix : g->keep.connections > 0 };
     r->exchange = x;
     if (!proxy_head_make(x)) return v_reply(500);
     explain_directive(r, "proxy_pass", "answer: by proxy_pass to %.*s, uri \"%.*s\"", TEXT_ARG(g ? g->name : q->url.host_header), TEXT_ARG(x->target.uri));
@@ -185,6 +197,7 @@ static struct verdict answer(struct request *r)
     struct exchange *x = exchange_open(r, &proxy_protocol, &c->g, &(struct gateway_target) {
         .group = g, .scheme = q->url.scheme, .host = q->url.host, .port = q->url.port ? q->url.port : q->url.default_port }, q);
     x->keep = g && g->keep.connections > 0;
+    if (unlikely(is_found(g)) && !q->url.is_unix) keep_found(x, q->url.host);
     return exchange_start(x);
 }
 

@@ -39,6 +39,10 @@ is(count(qr/ zero\.test/), 2, 'asked for twice');
 is(scalar(grep { $w->get('/?to=two.test')->status == 200 } 1 .. 8), 8, 'an address where nobody listens is passed over');
 ok((grep { $w->get('/one?to=two.test')->status == 502 } 1 .. 40), 'the order of the addresses changes');
 
+my $opened = $b->connections;
+is($w->get("/?to=$_")->status, 200, "$_ once more") for qw(www.test WWW.test www.test zero.test zero.test 127.0.0.1 127.0.0.1);
+is($b->connections - $opened, 1, 'connections are kept for the name they were made for: one more, for the number');
+
 for (['none.test', 'none.test could not be resolved (3: Host not found)'], ['fails.test', 'fails.test could not be resolved (2: Server failure)'],
     ['refuses.test', 'refuses.test could not be resolved (5: Operation refused)'], ['silent.test', 'silent.test could not be resolved (110: Operation timed out)'],
     ['empty.test', 'empty.test could not be resolved (3: Host not found)'], ['foreign.test', 'foreign.test could not be resolved (3: Host not found)'],

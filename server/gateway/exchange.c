@@ -224,7 +224,7 @@ static void connected(struct connect *k, enum connect_end how, int error)
 
 static struct idle_key key_of(const struct exchange *x)
 {
-    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .params = (x->secure ? x->secure->params : 0) ^ x->preface.tag };
+    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .params = (x->secure ? x->secure->params : 0) ^ x->preface.tag ^ x->keep_tag };
 }
 
 /* What is not to be sent twice goes over a connection that is seen to be open just now: one call more. */

@@ -126,6 +126,7 @@ struct exchange {
     uint64_t                       conn_sent, conn_received;   /* conn's counts when this try began */
     uint32_t                       served;   /* requests that conn had before this one */
     struct group                  *keep_in;  /* whose idle connections serve; NULL: those of the group asked */
+    uint64_t                       keep_tag; /* … for whom among those who share them; 0: for all */
     bool                           half_close;   /* of a tunnel: the end of one direction is not that of the other */
     uint64_t                       tunnel_ms, tunnel_bytes;   /* the most that a tunnel may last, and carry; 0: no limit */
     bool                           keep;     /* the request says that the connection may stay open */
