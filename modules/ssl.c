@@ -104,6 +104,7 @@ static const struct directive rows[] = {
     D_FLAG(ssl, compress, "ssl_certificate_compression", HS, "off", "Whether certificates are compressed, RFC 8879; OpenSSL can from 3.2 on."),
     OWN(key_log, struct log_file *, &tls_conf_log, "ssl_key_log", NULL, "A file for the secrets of sessions, with which a recording can be read: for finding faults, never for long."),
     D_DO(&type_ech, "ssl_ech_file", HS, "file", NULL, "A file with keys for encrypted client hellos; the OpenSSL that weir was built with must know them."),
+    D_FLAG(ssl, watch, "ssl_certificate_watch", HS, "off", "Whether files of certificates and keys that change are noticed, and taken by all workers without a reload; what is broken, does not match, or has expired is not taken."),
     D_FLAG(ssl, reject, "ssl_reject_handshake", HS, "off", "Whether handshakes that ask for this server are refused."),
     { .name = NULL },
 };
@@ -160,13 +161,23 @@ static conf_result finish(struct conf *cf, void *values)
     return fine ? NULL : conf_said;
 }
 
-/* By the manager: tickets of before stay good for as long as a session may. */
-static void rotate_tickets(struct cycle *c)
+static void start_worker(struct cycle *c, unsigned slot)
 {
-    const struct ssl_conf *top = conf_values(c->conf->top, &ssl_module);
-    if ((process_kind == PROCESS_MANAGER || process_kind == PROCESS_SINGLE) && top->shared_tickets) tls_tickets_rotate(top->shared_tickets, top->longest_ms);
+    (void) slot;
+    ssl_certs_take(c);
 }
 
-static const struct process_part process = { .open = ssl_open, .second = rotate_tickets };
+/* By the manager: tickets of before stay good for as long as a session may. */
+static void each_second(struct cycle *c)
+{
+    const struct ssl_conf *top = conf_values(c->conf->top, &ssl_module);
+    if (process_kind == PROCESS_SINGLE) ssl_certs_look(c);
+    if (process_kind == PROCESS_WORKER || process_kind == PROCESS_SINGLE) ssl_certs_take(c);
+    if (process_kind == PROCESS_WORKER) return;
+    if (top->shared_tickets) tls_tickets_rotate(top->shared_tickets, top->longest_ms);
+    ssl_certs_tell(c);
+}
+
+static const struct process_part process = { .open = ssl_open, .worker_start = start_worker, .master = ssl_certs_look, .second = each_second };
 
 struct module ssl_module = { .name = "http_ssl", .conf_size = sizeof(struct ssl_conf), .rows = rows, .check = check, .finish = finish, .part = &process, .part_kind = &process_part_kind };

@@ -19,7 +19,7 @@ struct ssl_conf {
     struct log_file    *key_log;
     unsigned            protocols;
     struct text         ciphers, curves, dhparam, client_ca, trusted, crl;
-    flag                prefer_server, tickets, reject, early, compress;
+    flag                prefer_server, tickets, reject, early, compress, watch;
     bytes               buffer_size;
     struct ssl_cache    cache;
     span                timeout;
@@ -29,11 +29,26 @@ struct ssl_conf {
     struct table       *zones;
     struct tls_tickets *shared_tickets;
     uint64_t            longest_ms;        /* session timeout of all */
+    struct ssl_certs   *certs;
 };
 
 extern struct module ssl_module;
 
 /* Makes the contexts of all servers. False after [emerg] lines. */
 bool ssl_open(struct cycle *c);
+
+/* ---- ssl_watch: certificates while the server runs ---- */
+
+struct http;
+/* Before contexts are made: lists the certificates of all servers. False after an [emerg] line. */
+bool ssl_certs_open(struct cycle *c, struct ssl_conf *top, const struct http *h);
+/* For the context of a server that says s; NULL: its certificates do not change. */
+struct tls_swaps *ssl_certs_swaps(const struct ssl_conf *top, const struct ssl_conf *s);
+/* The master, when its time has come: hands changed pairs to the workers. Ms until it is to be called again, 0: never. */
+uint64_t ssl_certs_look(struct cycle *c);
+/* A worker, when it starts and each second. */
+void ssl_certs_take(struct cycle *c);
+/* The manager, each second: warns of certificates that are about to expire. */
+void ssl_certs_tell(struct cycle *c);
 
 #endif

@@ -96,7 +96,7 @@ static struct text describe(struct opening *o, const struct ssl_conf *s)
     struct build b = build_in_pool(o->scratch, 512, 0);
     const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->cache.zone ? s->cache.zone->name : T("") };
     const uint64_t numbers[] = {
-        s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->key_log != NULL,
+        s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->watch.on, s->key_log != NULL,
     };
     add_words(&b, &s->certificates);
     add_words(&b, &s->keys);
@@ -139,7 +139,7 @@ static struct tls_context *make_context(struct opening *o, const struct ssl_conf
     bool verifies = s->verify != TLS_VERIFY_OFF;
     struct tls_settings settings = {
         .server = true, .pairs = pairs, .pair_count = late ? 0 : s->certificates.n, .late = late, .ring = { .passwords = s->passwords.v, .password_count = s->passwords.n },
-        .commands = s->commands.v, .command_count = s->commands.n, .protocols = s->protocols, .ciphers = s->ciphers, .prefer_server = s->prefer_server.on,
+        .swaps = ssl_certs_swaps(o->top, s), .commands = s->commands.v, .command_count = s->commands.n, .protocols = s->protocols, .ciphers = s->ciphers, .prefer_server = s->prefer_server.on,
         .curves = s->curves, .dhparam = s->dhparam, .verify = (enum tls_verify) s->verify, .depth = (unsigned) min_of(s->depth, (int64_t) INT32_MAX), .limit_depth = verifies,
         .client_ca = s->client_ca, .trusted = s->trusted, .crl = s->crl, .caching = s->cache.how, .cache = s->cache.zone ? s->cache.zone->cache : NULL,
         .builtin = s->cache.builtin, .no_tickets = !s->tickets.on, .tickets = tickets, .session_ms = s->timeout.ms, .record = s->buffer_size.bytes,
@@ -187,7 +187,7 @@ bool ssl_open(struct cycle *c)
     size_t keys = 0;
     for (size_t i = 0; h && i < h->vhost_count; i++) keys += ((const struct ssl_conf *) conf_values(h->vhosts[i]->block, &ssl_module))->keys.n;
     if (keys) tls_protect_keys(keys);
-    bool fine = open_zones(&o);
+    bool fine = open_zones(&o) && (!h || ssl_certs_open(c, o.top, h));
     for (size_t i = 0; fine && h && i < h->vhost_count; i++) fine = open_server(&o, h->vhosts[i]);
     wipe_descriptions(&o);
     pool_close(&o.scratch);

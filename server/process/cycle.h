@@ -64,6 +64,7 @@ struct process_part {
     void (*worker_end)(struct cycle *c);         /* last words: flush logs */
     void (*manager_start)(struct cycle *c);
     void (*second)(struct cycle *c);             /* worker and manager: about once a second */
+    uint64_t (*master)(struct cycle *c);         /* master, between its duties: does what is due; ms until it is asked again, 0: never. Short. */
 };
 extern const int process_part_kind;
 

@@ -337,6 +337,14 @@ static uint64_t retire(void)
     return wait;
 }
 
+static uint64_t ask_parts(void)
+{
+    uint64_t wait = 0;
+    struct process_parts at = { 0 };
+    for (const struct process_part *p; !m.stop && (p = process_next_part(&at)) != NULL;) if (p->master) wait = sooner(wait, p->master(cycle_current));
+    return wait;
+}
+
 static void wait_for_something(uint64_t most_ms)
 {
     size_t n = 1;
@@ -359,7 +367,7 @@ static void run(void)
     daemon_ready();
     m.reloading = true;                  /* READY goes out when the first workers accept */
     while (!(m.stop && is_alone())) {
-        uint64_t wait = sooner(keep_children(), retire());
+        uint64_t wait = sooner(sooner(keep_children(), retire()), ask_parts());
         if (m.kill_ms) wait = sooner(wait, m.kill_ms > clock_now.ms ? m.kill_ms - clock_now.ms : 1);
         wait_for_something(wait);
         act();
