@@ -104,7 +104,8 @@ static const struct directive rows[] = {
     D_FLAG(ssl, compress, "ssl_certificate_compression", HS, "off", "Whether certificates are compressed, RFC 8879; OpenSSL can from 3.2 on."),
     OWN(key_log, struct log_file *, &tls_conf_log, "ssl_key_log", NULL, "A file for the secrets of sessions, with which a recording can be read: for finding faults, never for long."),
     D_DO(&type_ech, "ssl_ech_file", HS, "file", NULL, "A file with keys for encrypted client hellos; the OpenSSL that weir was built with must know them."),
-    D_FLAG(ssl, watch, "ssl_certificate_watch", HS, "off", "Whether files of certificates and keys that change are noticed, and taken by all workers without a reload; what is broken, does not match, or has expired is not taken."),
+    { .name = "ssl_certificate_watch", .type = &conf_flag, .where = HS, .offset = FIELD(ssl, watch, flag), .dflt = "off", .since = "weir",
+      .help = "Whether files of certificates and keys that change are noticed, and taken by all workers without a reload; what is broken, does not match, or has expired is not taken." },
     D_FLAG(ssl, reject, "ssl_reject_handshake", HS, "off", "Whether handshakes that ask for this server are refused."),
     { .name = NULL },
 };
