@@ -69,7 +69,7 @@ is(count(qr/\[notice\].*certificate "[^"]*a\.pem" has changed, and is taken/), 1
 my $errors = 0;
 for (['a key of another', 'a3.pem', undef, qr/cannot load certificate key .*not that of the certificate/], ['a broken certificate', \"-----BEGIN CERTIFICATE-----\nAAAA\n", undef, qr/cannot load certificate ".*a\.pem/],
     ['an expired one', 'old.pem', 'old.key', qr/it is expired/], ['another type of key', 'r.pem', 'r.key', qr/another type \(rsaEncryption\) than before \(id-ecPublicKey\)/],
-    ['a broken key', 'a3.pem', \'nothing', qr/cannot load certificate key ".*a\.key/]) {
+    ['a broken key', 'a3.pem', \'nothing', qr/cannot load certificate key ".*a\.key": PEM_read/]) {
     my ($what, $certificate, $key, $words) = @$_;
     put($certificate, 'a.pem') if $certificate;
     put($key, 'a.key') if $key;
