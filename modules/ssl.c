@@ -106,6 +106,10 @@ static const struct directive rows[] = {
     D_DO(&type_ech, "ssl_ech_file", HS, "file", NULL, "A file with keys for encrypted client hellos; the OpenSSL that weir was built with must know them."),
     { .name = "ssl_certificate_watch", .type = &conf_flag, .where = HS, .offset = FIELD(ssl, watch, flag), .dflt = "off", .since = "weir",
       .help = "Whether files of certificates and keys that change are noticed, and taken by all workers without a reload; what is broken, does not match, or has expired is not taken." },
+    D_FLAG(ssl, stapling, "ssl_stapling", HS, "off", "Whether what an OCSP responder says of the certificate is shown with it; the manager asks, and all workers have the answer."),
+    OWN(staple_file, struct text, &tls_conf_file, "ssl_stapling_file", NULL, "A file with the responder's answer, DER, which is shown as it is; nobody is asked then."),
+    D_TEXT(ssl, staple_responder, "ssl_stapling_responder", HS, NULL, "The responder's URL, \"http://\", in place of that in the certificate."),
+    D_FLAG(ssl, staple_verify, "ssl_stapling_verify", HS, "off", "Whether answers must be signed by whom ssl_trusted_certificate trusts, the certificate's issuer and root among them."),
     D_FLAG(ssl, reject, "ssl_reject_handshake", HS, "off", "Whether handshakes that ask for this server are refused."),
     { .name = NULL },
 };
@@ -173,12 +177,19 @@ static void each_second(struct cycle *c)
 {
     const struct ssl_conf *top = conf_values(c->conf->top, &ssl_module);
     if (process_kind == PROCESS_SINGLE) ssl_certs_look(c);
-    if (process_kind == PROCESS_WORKER || process_kind == PROCESS_SINGLE) ssl_certs_take(c);
+    bool renewed = ssl_certs_take(c);
     if (process_kind == PROCESS_WORKER) return;
     if (top->shared_tickets) tls_tickets_rotate(top->shared_tickets, top->longest_ms);
     ssl_certs_tell(c);
+    ssl_staple_ask(renewed);
 }
 
-static const struct process_part process = { .open = ssl_open, .worker_start = start_worker, .master = ssl_certs_look, .second = each_second };
+static void start_manager(struct cycle *c)
+{
+    ssl_certs_take(c);
+    ssl_staple_ask(true);
+}
+
+static const struct process_part process = { .open = ssl_open, .worker_start = start_worker, .manager_start = start_manager, .master = ssl_certs_look, .second = each_second };
 
 struct module ssl_module = { .name = "http_ssl", .conf_size = sizeof(struct ssl_conf), .rows = rows, .check = check, .finish = finish, .part = &process, .part_kind = &process_part_kind };

@@ -19,7 +19,8 @@ struct ssl_conf {
     struct log_file    *key_log;
     unsigned            protocols;
     struct text         ciphers, curves, dhparam, client_ca, trusted, crl;
-    flag                prefer_server, tickets, reject, early, compress, watch;
+    flag                prefer_server, tickets, reject, early, compress, watch, stapling, staple_verify;
+    struct text         staple_file, staple_responder;
     bytes               buffer_size;
     struct ssl_cache    cache;
     span                timeout;
@@ -30,6 +31,7 @@ struct ssl_conf {
     struct tls_tickets *shared_tickets;
     uint64_t            longest_ms;        /* session timeout of all */
     struct ssl_certs   *certs;
+    struct zone        *staples;
 };
 
 extern struct module ssl_module;
@@ -46,9 +48,16 @@ bool ssl_certs_open(struct cycle *c, struct ssl_conf *top, const struct http *h)
 struct tls_swaps *ssl_certs_swaps(const struct ssl_conf *top, const struct ssl_conf *s);
 /* The master, when its time has come: hands changed pairs to the workers. Ms until it is to be called again, 0: never. */
 uint64_t ssl_certs_look(struct cycle *c);
-/* A worker, when it starts and each second. */
-void ssl_certs_take(struct cycle *c);
+/* Each process, when it starts and each second. True: some certificate is another now. */
+bool ssl_certs_take(struct cycle *c);
 /* The manager, each second: warns of certificates that are about to expire. */
 void ssl_certs_tell(struct cycle *c);
+
+/* ---- ssl_staple: OCSP responses shown with certificates ---- */
+
+/* In the master: x was made for a server that says s; all: certificates of all servers. False after an [emerg] line. */
+bool ssl_staple_open(struct cycle *c, struct ssl_conf *top, const struct ssl_conf *s, size_t all, struct tls_context *x);
+/* The manager, each second. renewed: contexts have taken other certificates. */
+void ssl_staple_ask(bool renewed);
 
 #endif

@@ -11,7 +11,7 @@
 enum { CACHE_LAYOUT = 0x73736c31, TICKETS_LAYOUT = 0x73736c32, TICKETS_ZONE = 8 * 4096 };
 
 /* While contexts are made. made: what a server says, in one text, to its context. */
-struct opening { struct cycle *cycle; struct pool *scratch; struct table made; struct ssl_conf *top; };
+struct opening { struct cycle *cycle; struct pool *scratch; struct table made; struct ssl_conf *top; size_t certificates; };
 
 /* ---- shared memory ---- */
 
@@ -94,9 +94,9 @@ static void add_words(struct build *b, const struct tls_words *list)
 static struct text describe(struct opening *o, const struct ssl_conf *s)
 {
     struct build b = build_in_pool(o->scratch, 512, 0);
-    const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->cache.zone ? s->cache.zone->name : T("") };
+    const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->staple_file, s->staple_responder, s->cache.zone ? s->cache.zone->name : T("") };
     const uint64_t numbers[] = {
-        s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->watch.on, s->key_log != NULL,
+        s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->watch.on, s->stapling.on, s->staple_verify.on, s->key_log != NULL,
     };
     add_words(&b, &s->certificates);
     add_words(&b, &s->keys);
@@ -148,7 +148,7 @@ static struct tls_context *make_context(struct opening *o, const struct ssl_conf
     };
     struct tls_context *x = tls_context_open(&settings, log_main);
     if (x) pool_cleanup(o->cycle->pool, close_context, x);
-    return x;
+    return x && ssl_staple_open(o->cycle, o->top, s, o->certificates, x) ? x : NULL;
 }
 
 /* Those with variables; read by the worker. */
@@ -186,6 +186,7 @@ bool ssl_open(struct cycle *c)
     table_init(&o.made, o.scratch, false);
     size_t keys = 0;
     for (size_t i = 0; h && i < h->vhost_count; i++) keys += ((const struct ssl_conf *) conf_values(h->vhosts[i]->block, &ssl_module))->keys.n;
+    o.certificates = keys;
     if (keys) tls_protect_keys(keys);
     bool fine = open_zones(&o) && (!h || ssl_certs_open(c, o.top, h));
     for (size_t i = 0; fine && h && i < h->vhost_count; i++) fine = open_server(&o, h->vhosts[i]);

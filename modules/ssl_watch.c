@@ -179,10 +179,10 @@ uint64_t ssl_certs_look(struct cycle *c)
 
 /* ---- workers ---- */
 
-void ssl_certs_take(struct cycle *c)
+bool ssl_certs_take(struct cycle *c)
 {
     struct ssl_certs *k = certs_of(c);
-    if (k && k->swaps) tls_swaps_take(k->swaps, log_main);
+    return k && k->swaps && tls_swaps_take(k->swaps, log_main) > 0;
 }
 
 /* ---- the manager: when they expire ---- */

@@ -1,0 +1,301 @@
+#include "tls/staple.h"
+#include "tls/session.h"
+#include <openssl/ocsp.h>
+#include <openssl/x509v3.h>
+
+enum { DIGEST = 20, SKEW_S = 300, AGAIN_LEAST_S = 300, AGAIN_MOST_S = 3600 };
+
+/* Shared by all processes. */
+struct answer { struct shm_lock lock; uint32_t n; int64_t valid_s; unsigned char of[DIGEST], der[TLS_STAPLE_MOST]; };
+
+struct tls_staple {
+    struct tls_staple *next;            /* of its context */
+    struct tls_staple *before, *after;  /* in tls_staple_list; not those of files */
+    SSL_CTX           *ctx;             /* that it goes with */
+    X509              *certificate, *issuer;
+    STACK_OF(X509)    *chain;
+    struct text        responder;       /* the configuration's */
+    char              *url;             /* NULL: the answer is that of a file, whatever it says */
+    bool               verify;
+    struct zone       *zone;            /* where the answer lies; NULL: in this process */
+    struct answer     *answer;
+    void              *data;
+};
+
+struct tls_staple *tls_staple_list;
+void (*tls_staple_gone)(void *data);
+void *tls_staple_data(const struct tls_staple *s) { return s->data; }
+void tls_staple_set_data(struct tls_staple *s, void *data) { s->data = data; }
+struct tls_staple *tls_staple_after(struct tls_staple *s) { return s->after; }
+struct text tls_staple_url(const struct tls_staple *s) { return text_c(s->url); }
+
+/* ---- in handshakes ---- */
+
+/* NULL: none of this certificate that still holds. */
+static unsigned char *copy_answer(const struct tls_staple *s, const unsigned char *shown, uint32_t *n_out)
+{
+    struct answer *a = s->answer;
+    unsigned char *copy = NULL;
+    if (!shm_lock(&a->lock)) a->n = 0;
+    bool fits = a->n && (!s->url || (a->valid_s >= (int64_t) clock_now.wall && memcmp(a->of, shown, sizeof(a->of)) == 0));
+    if (fits) copy = OPENSSL_memdup(a->der, a->n);
+    *n_out = a->n;
+    shm_unlock(&a->lock);
+    return copy;
+}
+
+static int asked(SSL *ssl, void *arg)
+{
+    const X509 *x = SSL_get_certificate(ssl);
+    unsigned char shown[EVP_MAX_MD_SIZE], *copy = NULL;
+    uint32_t n;
+    if (!x || X509_digest(x, EVP_sha1(), shown, NULL) != 1) return SSL_TLSEXT_ERR_NOACK;
+    for (const struct tls_staple *s = arg; !copy && s; s = s->next) copy = copy_answer(s, shown, &n);
+    if (!copy) return SSL_TLSEXT_ERR_NOACK;
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long) n);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* ---- of which certificate ---- */
+
+static X509 *find_issuer(SSL_CTX *ctx, X509 *certificate, STACK_OF(X509) *chain)
+{
+    X509 *issuer = NULL;
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        issuer = sk_X509_value(chain, i);
+        if (X509_check_issued(issuer, certificate) == X509_V_OK && X509_up_ref(issuer)) return issuer;
+    }
+    issuer = NULL;
+    X509_STORE_CTX *look = X509_STORE_CTX_new();
+    if (look && X509_STORE_CTX_init(look, SSL_CTX_get_cert_store(ctx), NULL, NULL) == 1 && X509_STORE_CTX_get1_issuer(&issuer, look, certificate) != 1) issuer = NULL;
+    X509_STORE_CTX_free(look);
+    ERR_clear_error();
+    return issuer;
+}
+
+static char *copy_url(const X509 *certificate, struct text responder)
+{
+    STACK_OF(OPENSSL_STRING) *urls = responder.n ? NULL : X509_get1_ocsp((X509 *) (uintptr_t) certificate);
+    struct text t = responder.n ? responder : sk_OPENSSL_STRING_num(urls) > 0 ? text_c(sk_OPENSSL_STRING_value(urls, 0)) : T("");
+    char *url = t.n ? base_zalloc(1, t.n + 1) : NULL;
+    if (url) memcpy(url, t.p, t.n);
+    X509_email_free(urls);
+    return url;
+}
+
+static void drop_certificate(struct tls_staple *s)
+{
+    X509_free(s->issuer);
+    X509_free(s->certificate);
+    sk_X509_pop_free(s->chain, X509_free);
+    free(s->url);
+    s->issuer = s->certificate = NULL;
+    s->chain = NULL;
+    s->url = NULL;
+}
+
+/* The context's current certificate. What is wrong with stapling it. */
+static const char *set_certificate(struct tls_staple *s)
+{
+    STACK_OF(X509) *chain = NULL;
+    X509 *certificate = SSL_CTX_get0_certificate(s->ctx);
+    SSL_CTX_get0_chain_certs(s->ctx, &chain);
+    X509 *issuer = find_issuer(s->ctx, certificate, chain);
+    if (!issuer) return "issuer certificate not found for";
+    char *url = copy_url(certificate, s->responder);
+    if (!url) {
+        X509_free(issuer);
+        return "no OCSP responder URL in the";
+    }
+    drop_certificate(s);
+    X509_up_ref(certificate);
+    s->certificate = certificate, s->issuer = issuer, s->url = url;
+    s->chain = chain ? X509_chain_up_ref(chain) : NULL;
+    if (!text_starts(text_c(url), T("http://"))) return "invalid URL prefix in OCSP responder of the";
+    return NULL;
+}
+
+/* ---- asking ---- */
+
+struct text tls_staple_request(const struct tls_staple *s, struct pool *p)
+{
+    OCSP_REQUEST *r = OCSP_REQUEST_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(NULL, s->certificate, s->issuer);
+    unsigned char *der = NULL;
+    ASSERT(r && id && OCSP_request_add0_id(r, id));
+    int n = i2d_OCSP_REQUEST(r, &der);
+    ASSERT(n > 0);
+    struct text t = pool_text(p, text_of((char *) der, (size_t) n));
+    OPENSSL_free(der);
+    OCSP_REQUEST_free(r);
+    return t;
+}
+
+static int64_t seconds_of(const ASN1_TIME *t)
+{
+    struct tm tm;
+    return t && ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t) timegm(&tm) : INT64_MAX;
+}
+
+/* RFC 6960 3.2. */
+static const char *judge(const struct tls_staple *s, OCSP_RESPONSE *r, OCSP_BASICRESP *b, int64_t *valid_out)
+{
+    ASN1_GENERALIZEDTIME *from, *to;
+    int status;
+    if (OCSP_response_status(r) != OCSP_RESPONSE_STATUS_SUCCESSFUL) return OCSP_response_status_str(OCSP_response_status(r));
+    if (!b) return "OCSP_response_get1_basic() failed";
+    if (OCSP_basic_verify(b, s->chain, SSL_CTX_get_cert_store(s->ctx), s->verify ? OCSP_TRUSTOTHER : OCSP_NOVERIFY) != 1) return "OCSP_basic_verify() failed";
+    OCSP_CERTID *id = OCSP_cert_to_id(NULL, s->certificate, s->issuer);
+    bool found = id && OCSP_resp_find_status(b, id, &status, NULL, NULL, &from, &to) == 1;
+    OCSP_CERTID_free(id);
+    if (!found) return "certificate status not found in the OCSP response";
+    if (status != V_OCSP_CERTSTATUS_GOOD) return OCSP_cert_status_str(status);
+    if (OCSP_check_validity(from, to, SKEW_S, -1) != 1) return "OCSP_check_validity() failed";
+    *valid_out = seconds_of(to);
+    return NULL;
+}
+
+const char *tls_staple_put(struct tls_staple *s, struct text der, int64_t now_s, int64_t *again_out)
+{
+    const unsigned char *p = (const unsigned char *) der.p;
+    int64_t valid = 0;
+    *again_out = now_s + AGAIN_LEAST_S;
+    ERR_clear_error();
+    OCSP_RESPONSE *r = der.n <= TLS_STAPLE_MOST ? d2i_OCSP_RESPONSE(NULL, &p, (long) der.n) : NULL;
+    OCSP_BASICRESP *b = r && OCSP_response_status(r) == OCSP_RESPONSE_STATUS_SUCCESSFUL ? OCSP_response_get1_basic(r) : NULL;
+    const char *wrong = r ? judge(s, r, b, &valid) : "d2i_OCSP_RESPONSE() failed";
+    OCSP_BASICRESP_free(b);
+    OCSP_RESPONSE_free(r);
+    if (wrong) return wrong;
+    unsigned char of[EVP_MAX_MD_SIZE];
+    if (X509_digest(s->certificate, EVP_sha1(), of, NULL) != 1) return "X509_digest() failed";
+    shm_lock(&s->answer->lock);
+    memcpy(s->answer->of, of, sizeof(s->answer->of));
+    memcpy(s->answer->der, der.p, der.n);
+    s->answer->n = (uint32_t) der.n;
+    s->answer->valid_s = valid;
+    shm_unlock(&s->answer->lock);
+    int64_t early = valid == INT64_MAX ? INT64_MAX : valid - SKEW_S;
+    *again_out = max_of(min_of(early, now_s + AGAIN_MOST_S), now_s + AGAIN_LEAST_S);
+    return NULL;
+}
+
+/* ---- their lives ---- */
+
+static void drop(struct tls_staple *s)
+{
+    if (tls_staple_list == s || s->before) {
+        if (s->after) s->after->before = s->before;
+        if (s->before) s->before->after = s->after;
+        else tls_staple_list = s->after;
+    }
+    if (s->data && tls_staple_gone) tls_staple_gone(s->data);
+    drop_certificate(s);
+    if (!s->zone) free(s->answer);
+    free(s);
+}
+
+/* With its SSL_CTX. */
+static void end_all(void *parent, void *p, CRYPTO_EX_DATA *data, int index, long number, void *arg)
+{
+    (void) parent, (void) data, (void) index, (void) number, (void) arg;
+    for (struct tls_staple *s = p, *next; s; s = next) {
+        next = s->next;
+        drop(s);
+    }
+}
+
+static const char *read_answer(struct text path, struct answer *a)
+{
+    BIO *b = BIO_new_file(path.p, "rb");
+    if (!b) return "BIO_new_file() failed";
+    OCSP_RESPONSE *r = d2i_OCSP_RESPONSE_bio(b, NULL);
+    BIO_free(b);
+    if (!r) return "d2i_OCSP_RESPONSE_bio() failed";
+    unsigned char *der = NULL;
+    int n = i2d_OCSP_RESPONSE(r, &der);
+    OCSP_RESPONSE_free(r);
+    const char *wrong = n <= 0 ? "i2d_OCSP_RESPONSE() failed" : n > TLS_STAPLE_MOST ? "it is longer than 16384 bytes" : NULL;
+    if (!wrong) memcpy(a->der, der, a->n = (uint32_t) n);
+    OPENSSL_free(der);
+    return wrong;
+}
+
+static bool open_file(SSL_CTX *ctx, struct text path, int index, const struct log *log)
+{
+    struct tls_staple *s = base_zalloc(1, sizeof(*s));
+    *s = (struct tls_staple) { .ctx = ctx, .answer = base_zalloc(1, sizeof(struct answer)) };
+    const char *wrong = read_answer(path, s->answer);
+    if (wrong) tls_log(log, L_EMERG, NULL, 0, "cannot load OCSP response \"%.*s\": %s", TEXT_ARG(path), wrong);
+    SSL_CTX_set_ex_data(ctx, index, s);
+    return !wrong;
+}
+
+static void print_subject(X509 *x, char *room, size_t size)
+{
+    if (!X509_NAME_oneline(X509_get_subject_name(x), room, (int) size)) room[0] = 0;
+}
+
+/* Of the context's current certificate. */
+static bool open_one(SSL_CTX *ctx, struct zone *z, const struct tls_staple_settings *t, int index, const struct log *log)
+{
+    char name[256];
+    struct tls_staple *s = base_zalloc(1, sizeof(*s));
+    *s = (struct tls_staple) { .ctx = ctx, .responder = t->responder, .verify = t->verify, .zone = z };
+    print_subject(SSL_CTX_get0_certificate(ctx), name, sizeof(name));
+    const char *wrong = set_certificate(s);
+    if (!wrong) s->answer = shm_zalloc(z, sizeof(*s->answer));
+    if (wrong || !s->answer) {
+        if (wrong) tls_log(log, L_WARN, NULL, 0, "\"ssl_stapling\" ignored, %s certificate \"%s\"", wrong, name);
+        else tls_log(log, L_EMERG, NULL, 0, "no room for OCSP responses");
+        drop(s);
+        return wrong != NULL;
+    }
+    s->next = SSL_CTX_get_ex_data(ctx, index);
+    s->after = tls_staple_list;
+    if (s->after) s->after->before = s;
+    tls_staple_list = s;
+    SSL_CTX_set_ex_data(ctx, index, s);
+    return true;
+}
+
+bool tls_staple_open(struct tls_context *x, struct zone *z, const struct tls_staple_settings *t, const struct log *log)
+{
+    static int index = -1;
+    SSL_CTX *ctx = tls_context_raw(x);
+    bool fine = true;
+    if (index < 0) index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, end_all);
+    if (t->file.n) fine = open_file(ctx, t->file, index, log);
+    else
+        for (int more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); fine && more; more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT))
+            fine = open_one(ctx, z, t, index, log);
+    struct tls_staple *first = SSL_CTX_get_ex_data(ctx, index);
+    if (fine && first) {
+        SSL_CTX_set_tlsext_status_cb(ctx, asked);
+        SSL_CTX_set_tlsext_status_arg(ctx, first);
+    }
+    return fine;
+}
+
+/* ---- other certificates ---- */
+
+static bool renew(struct tls_staple *s)
+{
+    for (int more = SSL_CTX_set_current_cert(s->ctx, SSL_CERT_SET_FIRST); more; more = SSL_CTX_set_current_cert(s->ctx, SSL_CERT_SET_NEXT)) {
+        X509 *x = SSL_CTX_get0_certificate(s->ctx);
+        if (EVP_PKEY_get_base_id(X509_get0_pubkey(x)) != EVP_PKEY_get_base_id(X509_get0_pubkey(s->certificate))) continue;
+        return X509_cmp(x, s->certificate) != 0 && !set_certificate(s);
+    }
+    return false;
+}
+
+unsigned tls_staple_renew(void (*changed)(struct tls_staple *s))
+{
+    unsigned n = 0;
+    for (struct tls_staple *s = tls_staple_list; s; s = s->after) {
+        if (!renew(s)) continue;
+        changed(s);
+        n++;
+    }
+    return n;
+}
