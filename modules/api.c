@@ -203,16 +203,6 @@ static struct verdict answer(struct request *r)
 
 /* ---- the server itself ---- */
 
-static json_t *time_json(uint64_t wall_ms)
-{
-    char room[64];
-    struct tm tm;
-    time_t t = (time_t) (wall_ms / 1000);
-    size_t n = strftime(room, sizeof room, "%Y-%m-%dT%H:%M:%S", gmtime_r(&t, &tm));
-    snprintf(room + n, sizeof room - n, ".%03uZ", (unsigned) (wall_ms % 1000));
-    return json_string(room);
-}
-
 static int no_path(struct api_call *c) { return api_refuse(c, 404, "PathNotFound", "path not found"); }
 
 static uint64_t loaded_ms;
@@ -224,8 +214,8 @@ static int serve_server(struct api_call *c)
     if (c->depth) return no_path(c);
     addr_print(&b, conn_local(c->r->conn), true);
     c->answer = json_pack("{s:s,s:s,s:o,s:I,s:o,s:o,s:i,s:i}", "version", WEIR_VERSION, "build", WEIR_BUILD, "address", api_text(build_done(&b)),
-                          "generation", (json_int_t) cycle_current->number - 1, "load_timestamp", time_json(loaded_ms),
-                          "timestamp", time_json(clock_now.wall_ms), "pid", (int) getpid(), "ppid", (int) getppid());
+                          "generation", (json_int_t) cycle_current->number - 1, "load_timestamp", api_time(loaded_ms),
+                          "timestamp", api_time(clock_now.wall_ms), "pid", (int) getpid(), "ppid", (int) getppid());
     return 200;
 }
 

@@ -33,30 +33,17 @@ static const struct forward *context_of(struct eval *e) { return *request_contex
 
 /* ---- refusals ---- */
 
-static void put_html(struct build *b, struct text t)
-{
-    for (size_t i = 0; i < t.n; i++) {
-        switch (t.p[i]) {
-        case '<': build_lit(b, "&lt;"); break;
-        case '>': build_lit(b, "&gt;"); break;
-        case '&': build_lit(b, "&amp;"); break;
-        case '"': build_lit(b, "&quot;"); break;
-        default: build_char(b, t.p[i]);
-        }
-    }
-}
-
 static struct text page_of(struct request *r, const struct forward *f)
 {
     struct build b = build_in_pool(r->pool, 512, 0);
     if (f->conf->page) {
-        template_build_with(f->conf->page, &r->eval, &b, put_html);
+        template_build_with(f->conf->page, &r->eval, &b, build_html);
         return build_done(&b);
     }
     build_lit(&b, "<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n<center><h1>403 Forbidden</h1></center>\r\n<p>This proxy does not lead to ");
-    put_html(&b, r->host);
+    build_html(&b, r->host);
     build_fmt(&b, ", port %u: rule \"", f->ask.port);
-    put_html(&b, f->decided.rule);
+    build_html(&b, f->decided.rule);
     build_lit(&b, "\".</p>\r\n<hr><center>weir</center>\r\n</body>\r\n</html>\r\n");
     return build_done(&b);
 }

@@ -40,19 +40,11 @@ static const enum field_id passed_strictly[] = {
 };
 static const char uniform[] = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAccept-Language: en\r\n";
 
-static bool is_nominated(struct text connection, struct text name)
-{
-    struct text part;
-    while (text_split(&connection, ',', &part))
-        if (text_eq_nocase(text_trim(part), name)) return true;
-    return false;
-}
-
 /* RFC 9110 7.6.1: what any Connection names goes no further; framing, Host and what else is ours cannot be named away. */
 static bool is_hop(const struct fields *all, const struct field *f)
 {
     for (unsigned i = 0; i < all->n; i++)
-        if (all->v[i].id == FIELD_CONNECTION && is_nominated(all->v[i].value, f->name)) return true;
+        if (all->v[i].id == FIELD_CONNECTION && value_names(all->v[i].value, f->name)) return true;
     return false;
 }
 

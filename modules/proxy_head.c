@@ -3,6 +3,7 @@
 #include "http/reqbody.h"
 #include "wire/scan.h"
 #include "wire/uri.h"
+#include "wire/value.h"
 
 /* TEXT: whole lines. VALUE: text is "Name: ", the line is left out when the value is empty. */
 enum part_kind { PART_TEXT, PART_VALUE, PART_HOST, PART_CONNECTION, PART_LENGTH, PART_CHUNKED };
@@ -155,21 +156,13 @@ static void put_field(struct build *b, const struct field *f)
 }
 
 /* RFC 9110 7.6.1: fields that Connection names are for the next hop only. */
-static bool is_nominated(struct text connection, struct text name)
-{
-    struct text part;
-    while (text_split(&connection, ',', &part))
-        if (text_eq_nocase(text_trim(part), name)) return true;
-    return false;
-}
-
 static void put_client_fields(struct build *b, const struct request *r, const struct proxy_head *h)
 {
     struct text connection = request_value(r, FIELD_CONNECTION);
     bool nominates = connection.n && !text_eq_nocase(connection, T("keep-alive")) && !text_eq_nocase(connection, T("close"));
     for (unsigned i = 0; i < r->in.n; i++) {
         const struct field *f = &r->in.v[i];
-        if (!is_passed(h, f) || (unlikely(nominates) && is_nominated(connection, f->name))) continue;
+        if (!is_passed(h, f) || (unlikely(nominates) && value_names(connection, f->name))) continue;
         if (!is_plain(f) || nominates) {
             put_field(b, f);
             continue;

@@ -5,10 +5,8 @@
 #include "modules/module.h"
 
 struct scgi_conf { struct gateway_conf g; struct cgi_params params; };
-struct scgi { const struct scgi_conf *conf; struct cgi_reader cgi; };      /* one request's: the exchange's data */
 
 extern struct module scgi_module;
-static inline struct scgi *scgi_of(const struct exchange *x) { return x->data; }
 
 static void put_pair(void *arg, struct text name, struct text value)
 {
@@ -28,7 +26,7 @@ static bool make_request(struct exchange *x)
     size_t guess = (size_t) r->in_bytes + 1024;
     struct build pairs = build_in_pool(r->pool, guess, 0), b = build_in_pool(r->pool, guess + 32, 0);
     put_pair(&pairs, T("CONTENT_LENGTH"), pool_printf(r->pool, "%lld", (long long) length));
-    cgi_params_each(&scgi_of(x)->conf->params, x, put_pair, &pairs);
+    cgi_params_each(cgi_of(x)->params, x, put_pair, &pairs);
     build_u64(&b, pairs.n);
     build_char(&b, ':');
     build_text(&b, build_done(&pairs));
@@ -37,39 +35,14 @@ static bool make_request(struct exchange *x)
     return build_ok(&pairs) && build_ok(&b);
 }
 
-static void restart(struct exchange *x) { cgi_begin(&scgi_of(x)->cgi, x); }
-
-static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n, size_t *used_out)
-{
-    return cgi_parse_head(&scgi_of(x)->cgi, x, true, p, n, used_out);
-}
-
-static enum gateway_parse parse_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
-{
-    return cgi_parse_body(&scgi_of(x)->cgi, chunk, p, n, out, used_out);
-}
-
-static bool ends_at_eof(struct exchange *x) { return scgi_of(x)->cgi.left <= 0; }
-
 static const struct gateway_protocol protocol = {
-    .name = "scgi", .make_request = make_request, .restart = restart, .parse_head = parse_head, .parse_body = parse_body, .ends_at_eof = ends_at_eof,
+    .name = "scgi", .make_request = make_request, .restart = cgi_restart, .parse_head = cgi_plain_head, .parse_body = cgi_plain_body, .ends_at_eof = cgi_ends_at_eof,
 };
 
 static struct verdict answer(struct request *r)
 {
     const struct scgi_conf *c = request_values(r, &scgi_module);
-    /* A body whose length is not told must be whole: SCGI has to say it before. */
-    if (c->g.request_buffering.on || !c->g.pass_body.on || r->in_chunked) {
-        struct verdict v = reqbody_whole(r);
-        if (v.what != V_NEXT) return v;
-    }
-    int status = 500;
-    struct group *g = gateway_pass_group(r, r->location->content_data, &status);
-    if (!g) return v_reply(status);
-    struct scgi *s = pool_new(r->pool, struct scgi);
-    s->conf = c;
-    exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = T("scgi"), .uri = r->uri }, s);
-    return exchange_start(exchange_of(r));
+    return cgi_answer(r, &protocol, &c->g, (struct cgi) { .params = &c->params });
 }
 
 static conf_result parse_pass(struct conf *cf, const struct directive *d, void *field)

@@ -22,16 +22,6 @@ static struct groups *all(void) { return groups_serving(cycle_current->conf, EVA
 
 /* ---- as JSON ---- */
 
-static json_t *iso_time(uint64_t wall_ms)
-{
-    char room[64];
-    struct tm tm;
-    time_t t = (time_t) (wall_ms / 1000);
-    size_t n = strftime(room, sizeof room, "%Y-%m-%dT%H:%M:%S", gmtime_r(&t, &tm));
-    snprintf(room + n, sizeof room - n, ".%03uZ", (unsigned) (wall_ms % 1000));
-    return json_string(room);
-}
-
 static json_int_t number(_Atomic uint64_t *at) { return (json_int_t) atomic_load_explicit(at, memory_order_relaxed); }
 
 static json_t *checks_of(struct peer_counts *c)
@@ -54,9 +44,9 @@ static void add_times(json_t *j, const struct group *g, struct peer_state *s)
     uint64_t selected = atomic_load(&s->counts.selected_ms), now = clock_now.wall_ms;
     uint64_t down_ms = h.out_ms + (h.out_since_ms && now > h.out_since_ms ? now - h.out_since_ms : 0);
     json_object_set_new(j, "downtime", json_integer((json_int_t) down_ms));
-    if (h.out_since_ms) json_object_set_new(j, "downstart", iso_time(h.out_since_ms));
+    if (h.out_since_ms) json_object_set_new(j, "downstart", api_time(h.out_since_ms));
     if (!g->counted) return;
-    if (selected) json_object_set_new(j, "selected", iso_time(selected));
+    if (selected) json_object_set_new(j, "selected", api_time(selected));
     uint32_t header = atomic_load(&s->header_us), whole = atomic_load(&s->response_us);
     if (header) json_object_set_new(j, "header_time", json_integer(header / 1000));
     if (whole) json_object_set_new(j, "response_time", json_integer(whole / 1000));

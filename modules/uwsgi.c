@@ -1,16 +1,13 @@
 /* uwsgi: requests passed to a uwsgi server. */
 #include "gateway/cgi.h"
 #include "gateway/pass.h"
-#include "http/reqbody.h"
 #include "modules/module.h"
 
 struct uwsgi_conf { struct gateway_conf g; struct cgi_params params; int64_t modifier1, modifier2; };
-struct uwsgi { const struct uwsgi_conf *conf; struct cgi_reader cgi; };      /* one request's: the exchange's data */
 
 enum { UWSGI_MOST = 65535 };        /* bytes of parameters, and of each */
 
 extern struct module uwsgi_module;
-static inline struct uwsgi *uwsgi_of(const struct exchange *x) { return x->data; }
 
 /* Numbers are little-endian. */
 static void put_u16(struct build *b, size_t v)
@@ -34,7 +31,7 @@ static void put_pair(void *arg, struct text name, struct text value)
 static bool make_request(struct exchange *x)
 {
     struct request *r = x->r;
-    const struct uwsgi_conf *c = uwsgi_of(x)->conf;
+    const struct uwsgi_conf *c = cgi_of(x)->conf;
     size_t guess = (size_t) r->in_bytes + 1024;
     struct build pairs = build_in_pool(r->pool, guess, 0), b = build_in_pool(r->pool, guess + 8, 0);
     cgi_params_each(&c->params, x, put_pair, &pairs);
@@ -50,42 +47,15 @@ static bool make_request(struct exchange *x)
     return build_ok(&pairs) && build_ok(&b);
 }
 
-static void restart(struct exchange *x)
-{
-    cgi_begin(&uwsgi_of(x)->cgi, x);
-    uwsgi_of(x)->cgi.shows_status = true;      /* as nginx has it */
-}
-
-static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n, size_t *used_out)
-{
-    return cgi_parse_head(&uwsgi_of(x)->cgi, x, true, p, n, used_out);
-}
-
-static enum gateway_parse parse_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
-{
-    return cgi_parse_body(&uwsgi_of(x)->cgi, chunk, p, n, out, used_out);
-}
-
-static bool ends_at_eof(struct exchange *x) { return uwsgi_of(x)->cgi.left <= 0; }
-
 static const struct gateway_protocol protocol = {
-    .name = "uwsgi", .make_request = make_request, .restart = restart, .parse_head = parse_head, .parse_body = parse_body, .ends_at_eof = ends_at_eof,
+    .name = "uwsgi", .make_request = make_request, .restart = cgi_restart, .parse_head = cgi_plain_head, .parse_body = cgi_plain_body, .ends_at_eof = cgi_ends_at_eof,
 };
 
 static struct verdict answer(struct request *r)
 {
     const struct uwsgi_conf *c = request_values(r, &uwsgi_module);
-    if (c->g.request_buffering.on || !c->g.pass_body.on || r->in_chunked) {
-        struct verdict v = reqbody_whole(r);
-        if (v.what != V_NEXT) return v;
-    }
-    int status = 500;
-    struct group *g = gateway_pass_group(r, r->location->content_data, &status);
-    if (!g) return v_reply(status);
-    struct uwsgi *u = pool_new(r->pool, struct uwsgi);
-    u->conf = c;
-    exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = T("uwsgi"), .uri = r->uri }, u);
-    return exchange_start(exchange_of(r));
+    /* The field Status is passed on, as nginx does. */
+    return cgi_answer(r, &protocol, &c->g, (struct cgi) { .params = &c->params, .conf = c, .shows_status = true });
 }
 
 static conf_result parse_pass(struct conf *cf, const struct directive *d, void *field)

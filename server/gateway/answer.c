@@ -1,4 +1,5 @@
 #include "gateway/answer.h"
+#include "wire/value.h"
 
 void answer_restart(struct exchange *x)
 {
@@ -14,14 +15,6 @@ static enum gateway_parse bad(struct exchange *x, const char *what, enum fault f
     return GATEWAY_BAD;
 }
 
-static bool has_token(struct text list, struct text token)
-{
-    struct text part;
-    while (text_split(&list, ',', &part))
-        if (text_eq_nocase(text_trim(part), token)) return true;
-    return false;
-}
-
 /* RFC 9112 9.3 */
 static bool may_keep(const struct exchange *x, const struct framing *f)
 {
@@ -34,8 +27,8 @@ static bool may_keep(const struct exchange *x, const struct framing *f)
             keep = true;
             continue;
         }
-        if (has_token(h->value, T("close"))) return false;
-        keep |= has_token(h->value, T("keep-alive"));
+        if (value_names(h->value, T("close"))) return false;
+        keep |= value_names(h->value, T("keep-alive"));
     }
     return keep;
 }

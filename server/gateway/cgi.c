@@ -1,4 +1,6 @@
 #include "gateway/cgi.h"
+#include "gateway/pass.h"
+#include "http/reqbody.h"
 
 /* ---- parameters ---- */
 
@@ -184,4 +186,40 @@ enum gateway_parse cgi_parse_body(struct cgi_reader *c, struct chunk *chunk, con
     if (c->left < 0) return GATEWAY_MORE;
     c->left -= (int64_t) take;
     return c->left ? GATEWAY_MORE : GATEWAY_DONE;
+}
+
+/* ---- plain bytes, one request a connection ---- */
+
+void cgi_restart(struct exchange *x)
+{
+    struct cgi *c = cgi_of(x);
+    cgi_begin(&c->reader, x);
+    c->reader.shows_status = c->shows_status;
+}
+
+enum gateway_parse cgi_plain_head(struct exchange *x, const char *p, size_t n, size_t *used_out)
+{
+    return cgi_parse_head(&cgi_of(x)->reader, x, true, p, n, used_out);
+}
+
+enum gateway_parse cgi_plain_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)
+{
+    return cgi_parse_body(&cgi_of(x)->reader, chunk, p, n, out, used_out);
+}
+
+bool cgi_ends_at_eof(struct exchange *x) { return cgi_of(x)->reader.left <= 0; }
+
+struct verdict cgi_answer(struct request *r, const struct gateway_protocol *proto, const struct gateway_conf *g, struct cgi given)
+{
+    /* A body whose length is not told must be whole: the server has to be told before. */
+    if (g->request_buffering.on || !g->pass_body.on || r->in_chunked) {
+        struct verdict v = reqbody_whole(r);
+        if (v.what != V_NEXT) return v;
+    }
+    int status = 500;
+    struct group *group = gateway_pass_group(r, r->location->content_data, &status);
+    if (!group) return v_reply(status);
+    struct cgi *c = pool_new(r->pool, struct cgi);
+    *c = given;
+    return exchange_start(exchange_open(r, proto, g, &(struct gateway_target) { .group = group, .scheme = text_c(proto->name), .uri = r->uri }, c));
 }

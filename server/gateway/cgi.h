@@ -37,6 +37,19 @@ enum gateway_parse cgi_parse_head(struct cgi_reader *c, struct exchange *x, bool
 /* A body that is sent as it is. As gateway_protocol's parse_body. */
 enum gateway_parse cgi_parse_body(struct cgi_reader *c, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out);
 
+/*
+ * One request to a server that is spoken to once a connection and answers in plain bytes (SCGI, uwsgi): the exchange's data. Its
+ * protocol's table names cgi_restart and the like.
+ */
+struct cgi { const struct cgi_params *params; const void *conf; bool shows_status; struct cgi_reader reader; };
+static inline struct cgi *cgi_of(const struct exchange *x) { return x->data; }
+void cgi_restart(struct exchange *x);
+enum gateway_parse cgi_plain_head(struct exchange *x, const char *p, size_t n, size_t *used_out);
+enum gateway_parse cgi_plain_body(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out);
+bool cgi_ends_at_eof(struct exchange *x);
+/* Content handler: r goes to the gateway_pass of its location. c is copied. */
+struct verdict cgi_answer(struct request *r, const struct gateway_protocol *proto, const struct gateway_conf *g, struct cgi c);
+
 /* Fields that are not for the client, less what …_pass_header says. */
 extern const enum field_id cgi_hidden[];
 enum { CGI_HIDDEN = 5 };

@@ -62,3 +62,13 @@ json_t *api_text(struct text t)
     build_escaped(&b, t);
     return json_stringn(b.p, b.n);
 }
+
+json_t *api_time(uint64_t wall_ms)
+{
+    char room[64];
+    struct tm tm;
+    time_t t = (time_t) (wall_ms / 1000);
+    size_t n = strftime(room, sizeof room, "%Y-%m-%dT%H:%M:%S", gmtime_r(&t, &tm));
+    snprintf(room + n, sizeof room - n, ".%03uZ", (unsigned) (wall_ms % 1000));
+    return json_string(room);
+}

@@ -42,5 +42,7 @@ __attribute__((format(printf, 4, 5))) int api_refuse(struct api_call *c, int sta
 /* An argument of the query, decoded; false: not given. */
 bool api_argument(const struct api_call *c, struct text name, struct text *out);
 json_t *api_text(struct text t);
+/* "2026-01-31T12:00:00.000Z" */
+json_t *api_time(uint64_t wall_ms);
 
 #endif

@@ -22,14 +22,6 @@ conf_result balance_hash_set(struct conf *cf, struct group *g, struct text key)
     return NULL;
 }
 
-static conf_result prepare(const struct group *g, struct peer_set *set, struct pool *pool)
-{
-    (void) g;
-    struct shares *s = set->prepared = pool_new(pool, struct shares);
-    *s = shares_of(pool, set);
-    return NULL;
-}
-
 static void begin(struct pick *p)
 {
     const struct hash *c = p->group->balance_conf;
@@ -66,4 +58,4 @@ static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
     return round_robin_next(p, from, to);
 }
 
-const struct balance balance_hash = { .name = "hash", .no_backup = true, .prepare = prepare, .open = begin, .next = next, .done = round_robin_done };
+const struct balance balance_hash = { .name = "hash", .no_backup = true, .prepare = shares_prepare, .open = begin, .next = next, .done = round_robin_done };

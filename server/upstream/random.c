@@ -14,14 +14,6 @@ conf_result balance_random_set(struct conf *cf, struct group *g, bool two, enum 
     return NULL;
 }
 
-static conf_result prepare(const struct group *g, struct peer_set *set, struct pool *pool)
-{
-    (void) g;
-    struct shares *s = set->prepared = pool_new(pool, struct shares);
-    *s = shares_of(pool, set);
-    return NULL;
-}
-
 /* Marsaglia's xorshift: nobody gains by guessing it. A worker's first call seeds it; the master makes none. */
 static uint64_t any_number(void)
 {
@@ -89,5 +81,5 @@ static struct peer *next_two(struct pick *p, uint32_t from, uint32_t to)
     return round_robin_next(p, from, to);
 }
 
-const struct balance balance_random = { .name = "random", .no_backup = true, .prepare = prepare, .next = next_one, .done = round_robin_done };
-const struct balance balance_random_two = { .name = "random two", .no_backup = true, .prepare = prepare, .next = next_two, .done = round_robin_done };
+const struct balance balance_random = { .name = "random", .no_backup = true, .prepare = shares_prepare, .next = next_one, .done = round_robin_done };
+const struct balance balance_random_two = { .name = "random two", .no_backup = true, .prepare = shares_prepare, .next = next_two, .done = round_robin_done };

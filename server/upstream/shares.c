@@ -25,3 +25,11 @@ struct peer *shares_peer(const struct shares *s, const struct peer_set *set, uin
     }
     return &set->peers[low];
 }
+
+conf_result shares_prepare(const struct group *g, struct peer_set *set, struct pool *pool)
+{
+    (void) g;
+    struct shares *s = set->prepared = pool_new(pool, struct shares);
+    *s = shares_of(pool, set);
+    return NULL;
+}

@@ -13,6 +13,8 @@ struct shares {
 
 /* Of the primary peers, those that are down too: who is down does not change what the others' numbers are. */
 struct shares shares_of(struct pool *pool, const struct peer_set *set);
+/* struct balance's prepare: they are all that is prepared. */
+conf_result shares_prepare(const struct group *g, struct peer_set *set, struct pool *pool);
 /* at is below total. */
 struct peer *shares_peer(const struct shares *s, const struct peer_set *set, uint64_t at);
 

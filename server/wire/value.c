@@ -50,6 +50,14 @@ bool value_has(struct text list, struct text token)
     return false;
 }
 
+bool value_names(struct text list, struct text token)
+{
+    struct text part;
+    while (text_split(&list, ',', &part))
+        if (text_eq_nocase(text_trim(part), token)) return true;
+    return false;
+}
+
 static struct text unquoted(struct text t)
 {
     bool quotes = t.n >= 2 && t.p[0] == '"' && t.p[t.n - 1] == '"';

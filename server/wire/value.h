@@ -12,6 +12,8 @@ bool value_is_token(struct text t);
 bool value_next(struct text *rest, struct text *item_out);
 /* Is token among the elements, whatever its case? ("close" in Connection) */
 bool value_has(struct text list, struct text token);
+/* The same by commas alone: where quotes have no meaning (Connection), and what is in them must not hide behind them. */
+bool value_names(struct text list, struct text token);
 
 /* RFC 9110 5.6.6: takes ";name=value" off *rest, which begins behind an element's own part; a quoted value is without its
  * quotes (backslashes are as they came), a parameter without "=" has an empty value. False: there is none left. */
