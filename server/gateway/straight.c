@@ -68,6 +68,12 @@ static bool give_out(struct exchange *x, struct conn *to)
     return done.how != IO_ERROR;
 }
 
+/* The client does not keep up: would more be read for it than the pipe holds? */
+static bool buffers_more(const struct exchange *x)
+{
+    return x->buffering && (x->conf->max_temp_file_size.bytes || (uint64_t) x->conf->buffers.n * x->conf->buffers.size > x->pipe.splice.held);
+}
+
 enum straight straight_run(struct exchange *x)
 {
     struct pipe *p = &x->pipe;
@@ -87,7 +93,7 @@ enum straight straight_run(struct exchange *x)
             p->complete = true;
             return STRAIGHT_END;
         }
-        if (p->splice.held && !to->writable) return full && x->buffering ? leave(x) : STRAIGHT_WAIT;
+        if (p->splice.held && !to->writable) return full && buffers_more(x) ? leave(x) : STRAIGHT_WAIT;
         if (!p->splice.held && !x->conn->readable) return STRAIGHT_WAIT;
         if (p->received - began >= TURN_MOST) {
             conn_wake(x->conn, CONN_READ);

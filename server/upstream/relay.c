@@ -58,7 +58,7 @@ static bool take_in(struct relay_way *w, bool *moved_out)
     return true;
 }
 
-enum { TURNS = 16, SPLICE_MOST = 512 << 10 };
+enum { TURNS = 16 };
 
 /* Bytes that come in large pieces go from socket to socket. The conn at fault, or NULL. */
 static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
@@ -69,7 +69,7 @@ static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
             conn_wake(w->from, CONN_READ);
             return NULL;
         }
-        struct io_done done = w->splice.held ? (struct io_done) { IO_OK, 0 } : splice_in(&w->splice, w->from, SPLICE_MOST);
+        struct io_done done = w->splice.held ? (struct io_done) { IO_OK, 0 } : splice_in(&w->splice, w->from, SPLICE_HELD_MOST);
         if (done.how == IO_ERROR) return w->from;
         if (done.how == IO_EOF) w->eof = true;
         if (done.how != IO_OK) break;

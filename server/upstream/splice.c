@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 /* Empty pipes of this process. */
-enum { KEPT = 32, PIPE_BYTES = 512 << 10 };
+enum { KEPT = 32 };
 static struct { int in, out; } kept[KEPT];
 static unsigned kept_count;
 static pid_t kept_by;
@@ -22,7 +22,7 @@ bool splice_open(struct splice *s)
         return true;
     }
     if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) return false;
-    fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);      /* refused: as large as it is */
+    fcntl(fds[1], F_SETPIPE_SZ, SPLICE_HELD_MOST);      /* refused: as large as it is */
     *s = (struct splice) { .in = fds[1], .out = fds[0] };
     return true;
 }
@@ -43,6 +43,8 @@ void splice_close(struct splice *s)
 struct io_done splice_in(struct splice *s, struct conn *from, size_t most)
 {
     ssize_t n;
+    if (s->held >= SPLICE_HELD_MOST) return (struct io_done) { IO_AGAIN, 0 };
+    most = min_of(most, SPLICE_HELD_MOST - s->held);
     do n = splice(from->fd, NULL, s->in, NULL, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (n < 0 && errno == EINTR);
     if (n > 0) {

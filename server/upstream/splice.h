@@ -15,6 +15,9 @@ bool splice_open(struct splice *s);
 void splice_close(struct splice *s);
 static inline bool splice_is_open(const struct splice *s) { return s->in > 0; }
 
+/* What a pipe holds at most. It counts slots, not bytes: of the large pieces of a fast connection many times its size would fit. */
+enum { SPLICE_HELD_MOST = 512 << 10 };
+
 /* At most most bytes into the pipe. IO_AGAIN: nothing came, or the pipe is full (s->held); from->readable is cleared in the
  * first case only. */
 struct io_done splice_in(struct splice *s, struct conn *from, size_t most);
