@@ -77,7 +77,10 @@ enum { HS = IN_HTTP | IN_SERVER };
 static const struct conf_choice verifies[] = { { "off", TLS_VERIFY_OFF }, { "on", TLS_VERIFY_ON }, { "optional", TLS_VERIFY_OPTIONAL }, { "optional_no_ca", TLS_VERIFY_OPTIONAL_NO_CA }, { 0 } };
 
 typedef struct ssl_conf ssl;
+#define RAMP(f, Ty, ty, nm, df, hp) { .name = nm, .type = ty, .where = HS, .offset = FIELD(ssl, f, Ty), .dflt = df, .since = "weir", .help = hp }
 #define OWN(f, Ty, ty, nm, df, hp) D_TYPE(ssl, f, Ty, ty, nm, HS, df, hp)
+
+static const struct conf_bounds ramps = { 1, 1000000 };
 
 static const struct directive rows[] = {
     OWN(certificates, struct tls_words, &tls_conf_words, "ssl_certificate", NULL, "A file with the server's certificate and those between it and a root, or \"data:\" and these; once for each type of key. With variables it is read for each handshake, by a worker."),
@@ -91,6 +94,12 @@ static const struct directive rows[] = {
     OWN(dhparam, struct text, &tls_conf_file, "ssl_dhparam", NULL, "A file with parameters for DHE ciphers; without it there are none."),
     OWN(commands, struct tls_commands, &tls_conf_commands, "ssl_conf_command", NULL, "A command of OpenSSL's own configuration, carried out after all else."),
     D_SIZE(ssl, buffer_size, "ssl_buffer_size", HS, "16k", "The most bytes that are sent in one record."),
+    RAMP(ramp, flag, &conf_flag, "ssl_dyn_rec_enable", "off", "Whether records begin small, so that a client has the first bytes when few packets are there, and grow to ssl_buffer_size as the response goes on."),
+    RAMP(ramp_low, bytes, &conf_bytes, "ssl_dyn_rec_size_lo", "1369", "With ssl_dyn_rec_enable: the most bytes in each of the first records; the default fits one packet."),
+    RAMP(ramp_high, bytes, &conf_bytes, "ssl_dyn_rec_size_hi", "4229", "With ssl_dyn_rec_enable: the most bytes in each of the records after the first ones; the default fits three packets."),
+    { .name = "ssl_dyn_rec_threshold", .type = &conf_num, .where = HS, .offset = FIELD(ssl, ramp_records, int64_t), .data = &ramps, .dflt = "40", .since = "weir",
+      .help = "With ssl_dyn_rec_enable: how many records are of ssl_dyn_rec_size_lo, and then how many of ssl_dyn_rec_size_hi." },
+    RAMP(ramp_pause, span, &conf_span, "ssl_dyn_rec_timeout", "1s", "With ssl_dyn_rec_enable: after a pause of this length records begin small again."),
     OWN(cache, struct ssl_cache, &type_cache, "ssl_session_cache", "none", "Where sessions are kept for clients that come back: in memory shared by all workers, kept over reloads; in each worker; or nowhere."),
     D_TIME(ssl, timeout, "ssl_session_timeout", HS, "5m", "How long a client may come back to a session."),
     D_FLAG(ssl, tickets, "ssl_session_tickets", HS, "on", "Whether sessions are given to clients as tickets."),
@@ -143,11 +152,19 @@ static bool can_shake(struct conf *cf, const struct listen *l)
     return !lacking;
 }
 
+static conf_result check_ramp(struct conf *cf, const char *name, bytes size)
+{
+    return size.bytes >= 1 && size.bytes <= 16384 ? NULL : conf_say(cf, "\"%s\" must be between 1 and 16k, what a record may have", name);
+}
+
 /* nginx's words, and its answer: what is left out costs only bytes. */
 static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 {
     const struct ssl_conf *s = values;
     (void) b;
+    conf_result wrong = check_ramp(cf, "ssl_dyn_rec_size_lo", s->ramp_low);
+    if (!wrong) wrong = check_ramp(cf, "ssl_dyn_rec_size_hi", s->ramp_high);
+    if (wrong) return wrong;
     if (s->compress.on && !tls_compresses()) conf_warn_once(cf, "ssl_certificate_compression", "\"ssl_certificate_compression\" is not supported on this platform, ignored");
     return NULL;
 }

@@ -22,6 +22,10 @@ struct ssl_conf {
     flag                prefer_server, tickets, reject, early, compress, watch, stapling, staple_verify;
     struct text         staple_file, staple_responder;
     bytes               buffer_size;
+    flag                ramp;
+    bytes               ramp_low, ramp_high;
+    int64_t             ramp_records;
+    span                ramp_pause;
     struct ssl_cache    cache;
     span                timeout;
     int                 verify;

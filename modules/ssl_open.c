@@ -97,6 +97,7 @@ static struct text describe(struct opening *o, const struct ssl_conf *s)
     const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->staple_file, s->staple_responder, s->cache.zone ? s->cache.zone->name : T("") };
     const uint64_t numbers[] = {
         s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->watch.on, s->stapling.on, s->staple_verify.on, s->key_log != NULL,
+        s->ramp.on, s->ramp_low.bytes, s->ramp_high.bytes, (uint64_t) s->ramp_records, s->ramp_pause.ms,
     };
     add_words(&b, &s->certificates);
     add_words(&b, &s->keys);
@@ -129,6 +130,13 @@ static void close_context(void *p)
     tls_context_close(&x);
 }
 
+static struct tls_ramp ramp_of(const struct ssl_conf *s)
+{
+    return (struct tls_ramp) {
+        .low = s->ramp_low.bytes, .high = s->ramp_high.bytes, .records = s->ramp.on ? (unsigned) s->ramp_records : 0, .pause_ms = s->ramp_pause.ms,
+    };
+}
+
 static struct tls_context *make_context(struct opening *o, const struct ssl_conf *s)
 {
     struct tls_pair *pairs = pool_array(o->scratch, struct tls_pair, s->certificates.n + 1);
@@ -144,7 +152,7 @@ static struct tls_context *make_context(struct opening *o, const struct ssl_conf
         .client_ca = s->client_ca, .trusted = s->trusted, .crl = s->crl, .caching = s->cache.how, .cache = s->cache.zone ? s->cache.zone->cache : NULL,
         .builtin = s->cache.builtin, .no_tickets = !s->tickets.on, .tickets = tickets, .session_ms = s->timeout.ms, .record = s->buffer_size.bytes,
         .early = s->early.on, .compress = s->compress.on, .key_line = s->key_log ? tls_conf_write_key : NULL, .key_arg = s->key_log,
-        .id = T("HTTP"), .hooks = &h1_tls_hooks,
+        .ramp = ramp_of(s), .id = T("HTTP"), .hooks = &h1_tls_hooks,
     };
     struct tls_context *x = tls_context_open(&settings, log_main);
     if (x) pool_cleanup(o->cycle->pool, close_context, x);

@@ -1,8 +1,8 @@
 #include "base/chunk.h"
 
-/* A megabyte of each size at most is kept for the next taker. */
+/* A megabyte of each size, of the largest four, at most is kept for the next taker. */
 static struct shelf { size_t size; unsigned most, count; struct chunk *first; } shelves[] = {
-    { CHUNK_SMALL, 256, 0, NULL }, { CHUNK_USUAL, 64, 0, NULL }, { CHUNK_LARGE, 16, 0, NULL }, { CHUNK_HUGE, 4, 0, NULL },
+    { CHUNK_SMALL, 256, 0, NULL }, { CHUNK_USUAL, 64, 0, NULL }, { CHUNK_LARGE, 16, 0, NULL }, { CHUNK_HUGE, 16, 0, NULL },
 };
 
 static struct shelf *find(size_t size)

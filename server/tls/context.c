@@ -256,7 +256,7 @@ struct tls_context *tls_context_open(const struct tls_settings *s, const struct 
     *x = (struct tls_context) {
         .magic = TLS_CONTEXT_MAGIC, .server = s->server, .verify = s->verify, .ctx = ctx, .hooks = s->hooks, .early = s->early, .curves = copy(s->curves),
         .key_line = s->key_line, .key_arg = s->key_arg,
-        .record = s->record ? min_of(s->record, (size_t) TLS_RECORD) : TLS_RECORD,
+        .record = s->record ? min_of(s->record, (size_t) TLS_RECORD) : TLS_RECORD, .ramp = s->ramp,
         .cache = s->caching == TLS_CACHE_SHARED ? s->cache : NULL, .tickets = s->tickets,
     };
     SSL_CTX_set_ex_data(ctx, context_index, x);

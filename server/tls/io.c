@@ -155,6 +155,18 @@ static int write_some(const struct tls *t, const char *bytes, size_t size, size_
     return early ? SSL_write_early_data(t->ssl, bytes, size, n) : SSL_write_ex(t->ssl, bytes, size, n);
 }
 
+/* The most that the next record has. */
+static size_t record_room(struct tls *t)
+{
+    const struct tls_ramp *ramp = &t->context->ramp;
+    size_t most = t->context->record;
+    if (likely(!ramp->records)) return most;
+    if (clock_now.ms - t->wrote_ms > ramp->pause_ms) t->ramped = 0;
+    t->wrote_ms = clock_now.ms;
+    if (t->ramped >= 2 * ramp->records) return most;
+    return min_of(most, t->ramped++ < ramp->records ? ramp->low : ramp->high);
+}
+
 /* Makes records of the chain from *n on until the wire's buffer is full. */
 static enum io encrypt(struct conn *c, struct tls *t, const struct chain *out, size_t most, size_t *n)
 {
@@ -162,7 +174,7 @@ static enum io encrypt(struct conn *c, struct tls *t, const struct chain *out, s
     size_t all = min_of(most, out->bytes);
     skip(&p, *n);
     while (*n < all && tls_wire_room() >= TLS_RECORD + TLS_OVERHEAD) {
-        size_t size = min_of(all - *n, t->context->record), written = 0;
+        size_t size = min_of(all - *n, record_room(t)), written = 0;
         const char *bytes = piece(&p, size);
         if (!bytes) {
             log_at(c->log, L_ERR, &c->about, errno, "a file was truncated while it was sent");

@@ -17,6 +17,7 @@ struct tls_context {
     bool                    server;
     enum tls_verify         verify;
     size_t                  record;
+    struct tls_ramp         ramp;
     bool                    early;
     SSL_CTX                *ctx;
     const struct tls_hooks *hooks;
@@ -48,6 +49,8 @@ struct tls {
     tls_done           *done;
     const char         *doing;                 /* c->about.doing of before */
     uint64_t            tag;
+    uint64_t            wrote_ms;              /* where the context has a ramp */
+    unsigned            ramped;                /* records sent since the pause; up to twice the ramp's */
     char               *verify;                /* client side, until it is checked */
     struct tls_prints  *prints;                /* hello.c; NULL: not wanted */
     bool                ready,                 /* the handshake is over */

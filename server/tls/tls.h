@@ -58,6 +58,14 @@ struct tls_hooks {
     void (*session)(struct conn *c, struct text der);
 };
 
+/* Records that begin small, so that a client can read the first of them when few packets are there: low bytes each for so many
+ * records, then high for as many, then what a record may have; anew after a pause. The field's "dynamic record size". */
+struct tls_ramp {
+    size_t   low, high;
+    unsigned records;         /* 0: no ramp */
+    uint64_t pause_ms;
+};
+
 struct tls_settings {
     bool                      server;
     const struct tls_pair    *pairs;            size_t pair_count;
@@ -87,6 +95,7 @@ struct tls_settings {
     void                    (*key_line)(void *arg, struct text line);   /* secrets of sessions, as NSS logs them; NULL: not told */
     void                     *key_arg;
     size_t                    record;           /* most bytes in a record; 0: 16384 */
+    struct tls_ramp           ramp;
     struct text               id;               /* sessions are good for contexts of the same id, certificates and CAs only */
     const struct tls_hooks   *hooks;
 };

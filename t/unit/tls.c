@@ -302,6 +302,52 @@ static void test_bytes(unsigned version, size_t record)
     tls_context_close(&contexts[0]);
 }
 
+/* The lengths of the records that lie in the socket, less what TLS 1.3 adds to each (RFC 8446 5.2: a type and a tag); 0 ends them. */
+static void record_lengths(struct side *at, size_t *lengths, size_t most)
+{
+    static unsigned char raw[200000];
+    size_t have = 0, n = 0;
+    for (ssize_t got; (got = read(at->c->fd, raw + have, sizeof raw - have)) > 0;) have += (size_t) got;
+    for (size_t p = 0; p + 5 <= have && n < most - 1; p += 5 + (size_t) (raw[p + 3] << 8 | raw[p + 4])) lengths[n++] = (size_t) (raw[p + 3] << 8 | raw[p + 4]) - 17;
+    lengths[n] = 0;
+}
+
+static void send_text(struct side *from, size_t n)
+{
+    static char bytes[60000];
+    struct chain out = CHAIN_EMPTY;
+    chain_add_text(&out, text_of(bytes, n));
+    for (unsigned i = 0; i < 100 && out.bytes; i++) conn_send(from->c, &out, 0);
+    chain_clear(&out);
+}
+
+static void test_ramp(void)
+{
+    size_t got[32];
+    contexts[0] = server_context(&one, (struct tls_settings) { .ramp = { .low = 100, .high = 1000, .records = 2, .pause_ms = 500 } });
+    struct tls_context *cx = client_context((struct tls_settings) { .protocols = 0 });
+    clock_fake(1000, 1000);
+    open_pair(0);
+    ok(shake(contexts[0], cx, NULL), "ready");
+    record_lengths(&client, got, countof(got));
+    send_text(&server, 40000);
+    record_lengths(&client, got, countof(got));
+    static const size_t want[] = { 100, 100, 1000, 1000, 16384, 16384, 5032, 0 };
+    ok(memcmp(got, want, sizeof want) == 0, "records begin small and grow: %zu %zu %zu %zu %zu", got[0], got[1], got[2], got[3], got[4]);
+    clock_fake(1500, 1500);
+    send_text(&server, 2000);
+    record_lengths(&client, got, countof(got));
+    ok(got[0] == 2000 && got[1] == 0, "no pause yet: %zu", got[0]);
+    clock_fake(2001, 2001);
+    send_text(&server, 2000);
+    record_lengths(&client, got, countof(got));
+    ok(got[0] == 100 && got[1] == 100 && got[2] == 1000 && got[3] == 800, "after a pause they begin small again: %zu", got[0]);
+    close_pair();
+    clock_real();
+    tls_context_close(&cx);
+    tls_context_close(&contexts[0]);
+}
+
 /* What stays in the session's own buffers is told by readable. */
 static void test_reading(void)
 {
@@ -666,6 +712,7 @@ int main(void)
     test_bytes(TLS_V1_3, 0);
     test_bytes(TLS_V1_2, 1300);
     test_reading();
+    test_ramp();
     test_hostile();
     test_resumption(TLS_V1_3, true);
     test_resumption(TLS_V1_3, false);
