@@ -3,8 +3,10 @@
 
 enum { SHARED_MAX = 4096 };     /* different texts that are looked for among those before */
 
-struct result { uint32_t n : 31, is_template : 1; char text[]; };
-struct computed { struct template *template; struct result result; };      /* result.is_template; text: its source */
+/* One byte before the text, so that a small one fits in beside its word. n COMPUTED: what is in front of it tells. */
+struct result { uint8_t n; char text[]; };
+struct computed { struct template *template; uint32_t n; struct result result; };      /* template NULL: text of n bytes, else its source */
+enum { COMPUTED = UINT8_MAX };
 
 struct map {
     struct template *source;
@@ -18,10 +20,12 @@ struct map {
 static struct result *new_result(struct conf *cf, struct text t, struct template *template)
 {
     struct computed *c = pool_alloc(cf->pool, sizeof *c + t.n);
-    *c = (struct computed) { template, { (uint32_t) t.n, template != NULL } };
+    *c = (struct computed) { template, (uint32_t) t.n, { COMPUTED } };
     if (t.n) memcpy(c->result.text, t.p, t.n);
     return &c->result;
 }
+
+static const struct computed *computed_of(const struct result *to) { return (const void *) ((const char *) to - offsetof(struct computed, result)); }
 
 static conf_result read_result(struct conf *cf, struct map *m, struct text t, struct result **out)
 {
@@ -34,23 +38,18 @@ static conf_result read_result(struct conf *cf, struct map *m, struct text t, st
     return NULL;
 }
 
-static struct template *template_of(const struct result *to)
-{
-    return ((const struct computed *) (const void *) ((const char *) to - offsetof(struct computed, result)))->template;
-}
-
 /* In a large map of many different texts they stand beside their words: one look into memory less. */
 static bool is_plain(const struct map *m, struct text word, struct text t)
 {
-    return m->shared.count >= SHARED_MAX && !m->hostnames && word.n && word.p[0] != '~' && word.p[0] != '\\' && t.n < 256
+    return m->shared.count >= SHARED_MAX && !m->hostnames && word.n && word.p[0] != '~' && word.p[0] != '\\' && t.n < COMPUTED
         && !text_eq(word, T("default")) && text_find_char(t, '$') < 0 && !table_get(&m->shared, t);
 }
 
 static conf_result add_plain(struct conf *cf, struct map *m, struct text word, struct text t)
 {
-    union { struct result to; char room[sizeof(struct result) + 256]; } u = { .to = { .n = (uint32_t) t.n & INT32_MAX } };
-    memcpy(u.room + offsetof(struct result, text), t.p, t.n);
-    if (names_add_copy(m->names, word, &u, offsetof(struct result, text) + t.n)) return NULL;
+    char room[offsetof(struct result, text) + COMPUTED] = { (char) t.n };
+    memcpy(room + offsetof(struct result, text), t.p, t.n);
+    if (names_add_copy(m->names, word, room, offsetof(struct result, text) + t.n)) return NULL;
     return conf_say(cf, "!conflicting parameter \"%.*s\"", TEXT_ARG(word));
 }
 
@@ -98,6 +97,13 @@ static conf_result read_entry(struct conf *cf, void *arg)
     return NULL;
 }
 
+static struct text text_of_result(const struct result *to, struct eval *e)
+{
+    if (to->n != COMPUTED) return text_of(to->text, to->n);
+    const struct computed *c = computed_of(to);
+    return c->template ? template_render(c->template, e) : text_of(to->text, c->n);
+}
+
 static bool get(struct eval *e, const struct variable *v, struct text name, struct text *out)
 {
     const struct map *m = v->data;
@@ -105,10 +111,7 @@ static bool get(struct eval *e, const struct variable *v, struct text name, stru
     (void) name;
     if (m->hostnames && key.n && key.p[key.n - 1] == '.') key.n--;
     const struct result *to = key.n || !m->has_patterns ? names_find_nocase(m->names, key, e) : names_find_exact(m->names, key);
-    if (!to) to = m->otherwise;
-    if (!to) *out = T("");
-    else if (to->is_template) *out = template_render(template_of(to), e);
-    else *out = text_of(to->text, to->n);
+    *out = to ? text_of_result(to, e) : m->otherwise ? text_of_result(m->otherwise, e) : T("");
     return true;
 }
 

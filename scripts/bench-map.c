@@ -5,7 +5,7 @@ extern struct module map_module, geo_module;
 #include "t/unit/eval_test.h"
 #include <time.h>
 
-enum { WORDS = 1000000, LOOKS = 2000000 };
+enum { WORDS = 1000000, LOOKS = 100000, ROUNDS = 100 };     /* short ones: some have the processor to themselves on a busy machine too */
 
 static uint64_t seed = 88172645463325252u;
 static uint64_t next_random(void)
@@ -18,7 +18,7 @@ static uint64_t next_random(void)
 static double now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double) t.tv_sec * 1e9 + (double) t.tv_nsec;
 }
 
@@ -80,10 +80,11 @@ int main(int argc, char **argv)
     unsigned from = variables_index(cf, T("free")), x = variables_index(cf, T("x"));
     double best = 1e18;
     size_t found = 0, asked_for = 0;
-    for (unsigned round = 0; round < 5; round++) {
+    for (unsigned round = 0; round < ROUNDS; round++) {
         double began = now_ns();
         for (size_t i = 0; i < LOOKS; i++, asked_for++) {
-            e.values[from] = (struct value) { words[i % n].p, (uint32_t) words[i % n].n, VALUE_FOUND };
+            const struct text *word = &words[asked_for % n];
+            e.values[from] = (struct value) { word->p, (uint32_t) word->n, VALUE_FOUND };
             struct text value = value_text(eval_get(&e, x));
             found += value.n && value.p[value.n - 1] != ';';
         }

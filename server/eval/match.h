@@ -26,7 +26,7 @@ struct names *names_open(struct conf *cf);
 conf_result names_add(struct conf *cf, struct names *n, struct text name, void *value, bool *duplicate_out);
 /* Only as it stands, no wildcard; false: an equal one was there, and stays. */
 bool names_add_exact(struct names *n, struct text name, void *value);
-/* As names_add_exact; value is a copy of size bytes that stands beside the name, aligned for pointers. */
+/* As names_add_exact; value is a copy of size bytes that stands beside the name, not aligned. */
 bool names_add_copy(struct names *n, struct text name, const void *value, size_t size);
 /* All exact names and wildcards are there: a look costs less from now on. */
 void names_settle(struct names *n);

@@ -1,31 +1,27 @@
 /*
  * names: words to anything. Three shelves (exact, "*.suffix", "prefix.*"), each one hash table: a slot is one word, 16 bits
- * of the hash above a pointer to the entry. A large shelf that is complete is settled: its entries are laid in the order of their
- * hashes, and all that a look goes to is one place of a small index and the few entries side by side there. Wildcards are found in one pass over the host, whose hash grows by a
- * byte at a time and is looked up at each dot: from the right for suffixes, from the left for prefixes.
+ * of the hash above a pointer to the entry. A large shelf that is complete is settled: it becomes a packed table. Wildcards are
+ * found in one pass over the host, whose hash grows by a byte at a time and is looked up at each dot: from the right for suffixes,
+ * from the left for prefixes.
  */
 #include "eval/match.h"
-#include <sys/mman.h>
+#include "base/pages.h"
+#include "eval/packed.h"
 
 #define NAMES_MAGIC 0x4e414d45u
 
-enum { HUGE_PAGE = 2 << 20, BLOCK_USUAL = 65536, SETTLE_LEAST = 4096, LINES_AHEAD = 3, STARTS = 14 };
+enum { BLOCK_USUAL = 65536, SETTLE_LEAST = 4096 };
 
 /* After the key comes the value, aligned: beside bytes of it, or for 0 a pointer. */
 struct entry { uint32_t n, beside; char key[]; };
 
 struct block { struct block *next; size_t used, size; char data[]; };    /* entries in a row, to walk fast when a shelf grows */
 
-/* Places in a settled shelf, in UNITs, in half the room of numbers of their own: the processor's own cache should hold them. */
-struct starts { uint32_t base; uint16_t after[STARTS]; };
-
 struct shelf {
     uint64_t    *slots;
     size_t       mask, count, used;     /* used: bytes of entries */
     size_t       longest;
-    char        *settled;               /* entries by hash; else NULL */
-    struct starts *starts;              /* by the hash's highest bits: where such entries begin there */
-    unsigned     shift;
+    struct packed *settled;             /* instead of slots and blocks; else NULL */
     struct block *first, *last;
     uint64_t   (*hash)(struct text key);
 };
@@ -75,32 +71,13 @@ static inline void *entry_value(const struct entry *e)
     return e->beside ? at : *(void **) (void *) at;
 }
 
-static inline size_t start_of(const struct shelf *s, size_t place)
-{
-    const struct starts *at = &s->starts[place / STARTS];
-    return (size_t) at->base + at->after[place % STARTS];
-}
-
-/* What an entry is found in is asked for at once, its lines do not wait for each other. */
-static struct entry *find_settled(const struct shelf *s, uint64_t hash, struct text key)
-{
-    size_t place = hash >> s->shift;
-    char *at = s->settled + start_of(s, place) * UNIT, *end = s->settled + start_of(s, place + 1) * UNIT;
-    for (unsigned line = 1; line < LINES_AHEAD; line++) __builtin_prefetch(at + line * 64);
-    while (at < end) {
-        struct entry *e = (struct entry *) (void *) at;
-        if (text_eq(entry_key(e), key)) return e;
-        at += entry_size(e->n, e->beside);
-    }
-    return NULL;
-}
-
-static struct entry *shelf_find(const struct shelf *s, uint64_t hash, struct text key)
+/* The value; NULL: there is no such key. */
+static void *shelf_find(const struct shelf *s, uint64_t hash, struct text key)
 {
     if (!s->count) return NULL;
-    if (s->settled) return find_settled(s, hash, key);
+    if (s->settled) return packed_find(s->settled, hash, key);
     for (size_t i = hash & s->mask; s->slots[i]; i = (i + 1) & s->mask)
-        if (s->slots[i] >> 48 == hash >> 48 && text_eq(entry_key(slot_entry(s->slots[i])), key)) return slot_entry(s->slots[i]);
+        if (s->slots[i] >> 48 == hash >> 48 && text_eq(entry_key(slot_entry(s->slots[i])), key)) return entry_value(slot_entry(s->slots[i]));
     return NULL;
 }
 
@@ -112,36 +89,9 @@ static void put_slot(struct shelf *s, uint64_t hash, struct entry *e)
     s->slots[i] = (uintptr_t) e | (hash & ~pointer_bits);
 }
 
-static size_t huge_size(size_t n) { return align_up(n, (size_t) HUGE_PAGE); }
-
-/* Zeroed, for huge_free; in huge pages where the kernel has some: a look into a large table costs a third less. */
-static void *huge_alloc(size_t n)
-{
-    size_t size = huge_size(n);
-    char *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ASSERT(p != MAP_FAILED);
-    size_t before = (size_t) -(uintptr_t) p % HUGE_PAGE;
-    if (before) munmap(p, before);
-    munmap(p + before + size, HUGE_PAGE - before);
-    madvise(p + before, size, MADV_HUGEPAGE);
-    return p + before;
-}
-
-static void huge_free(void *p, size_t n) { munmap(p, huge_size(n)); }
-
-static bool is_huge(size_t n) { return n >= HUGE_PAGE / 4; }
-
-static void *table_alloc(size_t count, size_t size) { return is_huge(count * size) ? huge_alloc(count * size) : base_zalloc(count, size); }
-
-static void table_free(void *p, size_t count, size_t size)
-{
-    if (p && is_huge(count * size)) huge_free(p, count * size);
-    else free(p);
-}
-
 static void free_slots(struct shelf *s)
 {
-    table_free(s->slots, s->mask + 1, sizeof *s->slots);
+    pages_free(s->slots, (s->mask + 1) * sizeof *s->slots);
     s->slots = NULL;
 }
 
@@ -149,7 +99,7 @@ static void grow(struct shelf *s)
 {
     size_t size = s->slots ? 2 * (s->mask + 1) : 8;
     free_slots(s);
-    s->slots = table_alloc(size, sizeof *s->slots);
+    s->slots = pages_alloc(size * sizeof *s->slots);
     s->mask = size - 1;
     for (struct block *b = s->first; b; b = b->next) {
         for (size_t at = 0; at < b->used;) {
@@ -160,14 +110,14 @@ static void grow(struct shelf *s)
     }
 }
 
-static bool is_huge_block(const struct block *b) { return b->size == HUGE_PAGE - sizeof *b; }
+static bool is_huge_block(const struct block *b) { return b->size == PAGES_HUGE - sizeof *b; }
 
 /* Room for n bytes of entries. */
 static struct block *new_block(struct pool *pool, const struct shelf *s, size_t n)
 {
-    bool huge = s->used > HUGE_PAGE && n < HUGE_PAGE / 2;
-    size_t size = huge ? HUGE_PAGE - sizeof(struct block) : max_of(n, s->last ? min_of(2 * s->last->size, (size_t) BLOCK_USUAL) : (size_t) 128);
-    struct block *b = huge ? huge_alloc(HUGE_PAGE) : pool_alloc(pool, sizeof *b + size);
+    bool huge = s->used > PAGES_HUGE && n < PAGES_HUGE / 2;
+    size_t size = huge ? PAGES_HUGE - sizeof(struct block) : max_of(n, s->last ? min_of(2 * s->last->size, (size_t) BLOCK_USUAL) : (size_t) 128);
+    struct block *b = huge ? pages_alloc(PAGES_HUGE) : pool_alloc(pool, sizeof *b + size);
     *b = (struct block) { .size = size };
     return b;
 }
@@ -215,69 +165,46 @@ static void free_blocks(struct shelf *s)
 {
     for (struct block *b = s->first, *next; b; b = next) {
         next = b->next;
-        if (is_huge_block(b)) huge_free(b, HUGE_PAGE);
+        if (is_huge_block(b)) pages_free(b, PAGES_HUGE);
     }
     s->first = s->last = NULL;
 }
 
-static size_t place_count(const struct shelf *s) { return (size_t) 1 << (64 - s->shift); }
-static size_t starts_count(const struct shelf *s) { return place_count(s) / STARTS + 1; }
-
-/* begins: zeroes; then where each place's entries begin, and the last one's end. */
-static void measure(struct shelf *s, uint32_t *begins)
+static struct packed_sizes measure(const struct shelf *s)
 {
-    uint32_t sum = 0;
-    for (struct block *b = s->first; b; b = b->next)
-        for (size_t at = 0, size; at < b->used; at += size) {
-            const struct entry *e = (struct entry *) (void *) (b->data + at);
-            size = entry_size(e->n, e->beside);
-            begins[s->hash(entry_key(e)) >> s->shift] += (uint32_t) (size / UNIT);
+    struct packed_sizes z = { 0 };
+    for (const struct block *b = s->first; b; b = b->next)
+        for (size_t at = 0; at < b->used;) {
+            const struct entry *e = (const struct entry *) (const void *) (b->data + at);
+            packed_measure(&z, e->n, e->beside);
+            at += entry_size(e->n, e->beside);
         }
-    for (size_t i = 0; i <= place_count(s); i++) {
-        uint32_t size = begins[i];
-        begins[i] = sum;
-        sum += size;
-        struct starts *to = &s->starts[i / STARTS];
-        if (i % STARTS == 0) to->base = begins[i];
-        ASSERT(begins[i] - to->base <= UINT16_MAX);      /* words of a configuration are short */
-        to->after[i % STARTS] = (uint16_t) (begins[i] - to->base);
-    }
+    return z;
 }
 
-/* Each entry goes where its place's next one begins. */
-static void settle(struct shelf *s)
+static void settle(struct pool *pool, struct shelf *s)
 {
-    unsigned bits = 1;
-    if (s->settled || s->count < SETTLE_LEAST || s->used / UNIT > UINT32_MAX) return;
-    while ((size_t) 4 << bits <= s->count) bits++;
-    s->shift = 64 - bits;
+    if (s->settled || s->count < SETTLE_LEAST) return;
+    struct packed_sizes sizes = measure(s);
     free_slots(s);
-    s->starts = table_alloc(starts_count(s), sizeof *s->starts);
-    uint32_t *begins = base_zalloc(place_count(s) + 1, sizeof *begins);
-    measure(s, begins);
-    s->settled = table_alloc(s->used, 1);
+    s->settled = packed_open(&sizes, pool);
     for (struct block *b = s->first, *next; b; b = next) {
-        for (size_t at = 0, size; at < b->used; at += size) {
-            const struct entry *e = (struct entry *) (void *) (b->data + at);
-            uint32_t *to = &begins[s->hash(entry_key(e)) >> s->shift];
-            size = entry_size(e->n, e->beside);
-            memcpy(s->settled + (size_t) *to * UNIT, e, size);
-            *to += (uint32_t) (size / UNIT);
+        for (size_t at = 0; at < b->used;) {
+            const struct entry *e = (const struct entry *) (const void *) (b->data + at);
+            packed_add(s->settled, s->hash(entry_key(e)), entry_key(e), entry_value(e), e->beside);
+            at += entry_size(e->n, e->beside);
         }
         next = s->first = b->next;
-        if (is_huge_block(b)) huge_free(b, HUGE_PAGE);
+        if (is_huge_block(b)) pages_free(b, PAGES_HUGE);
     }
     s->last = NULL;
-    free(begins);
 }
 
 static void free_shelf(struct shelf *s)
 {
     free_slots(s);
     free_blocks(s);
-    if (!s->settled) return;
-    table_free(s->settled, s->used, 1);
-    table_free(s->starts, starts_count(s), sizeof *s->starts);
+    packed_close(&s->settled);
 }
 
 static void free_shelves(void *arg)
@@ -319,9 +246,9 @@ bool names_add_copy(struct names *n, struct text name, const void *value, size_t
 void names_settle(struct names *n)
 {
     NEED(n, NAMES_MAGIC);
-    settle(&n->exact);
-    settle(&n->suffix);
-    settle(&n->prefix);
+    settle(n->pool, &n->exact);
+    settle(n->pool, &n->suffix);
+    settle(n->pool, &n->prefix);
 }
 
 void names_add_regex(struct names *n, const struct regex *r, void *value)
@@ -377,26 +304,26 @@ conf_result names_add(struct conf *cf, struct names *n, struct text name, void *
     return NULL;
 }
 
-static struct entry *find_suffix(const struct shelf *s, struct text host)
+static void *find_suffix(const struct shelf *s, struct text host)
 {
-    struct entry *best = NULL;
+    void *best = NULL;
     uint64_t h = hash_start;
     for (size_t i = host.n; i-- > 0 && host.n - i - 1 <= s->longest; h = hash_step(h, host.p[i])) {
         if (host.p[i] != '.') continue;
-        struct entry *e = shelf_find(s, hash_end(h), text_from(host, i + 1));
-        if (e) best = e;
+        void *value = shelf_find(s, hash_end(h), text_from(host, i + 1));
+        if (value) best = value;
     }
     return best;
 }
 
-static struct entry *find_prefix(const struct shelf *s, struct text host)
+static void *find_prefix(const struct shelf *s, struct text host)
 {
-    struct entry *best = NULL;
+    void *best = NULL;
     uint64_t h = hash_start;
     for (size_t i = 0; i + 1 < host.n && i <= s->longest; h = hash_step(h, host.p[i]), i++) {
         if (host.p[i] != '.') continue;
-        struct entry *e = shelf_find(s, hash_end(h), text_upto(host, i));
-        if (e) best = e;
+        void *value = shelf_find(s, hash_end(h), text_upto(host, i));
+        if (value) best = value;
     }
     return best;
 }
@@ -404,10 +331,10 @@ static struct entry *find_prefix(const struct shelf *s, struct text host)
 static void *find(const struct names *n, struct text low, struct text given, struct eval *e)
 {
     NEED(n, NAMES_MAGIC);
-    struct entry *found = n->exact.count && low.n <= n->exact.longest ? shelf_find(&n->exact, text_hash(low), low) : NULL;
+    void *found = n->exact.count && low.n <= n->exact.longest ? shelf_find(&n->exact, text_hash(low), low) : NULL;
     if (!found && n->suffix.count) found = find_suffix(&n->suffix, low);
     if (!found && n->prefix.count) found = find_prefix(&n->prefix, low);
-    if (found) return entry_value(found);
+    if (found) return found;
     for (size_t i = 0; i < n->pattern_count; i++)
         if (regex_match(n->patterns[i].regex, given, e)) return n->patterns[i].value;
     return NULL;
@@ -417,8 +344,7 @@ void *names_find(const struct names *n, struct text host, struct eval *e) { retu
 
 void *names_find_exact(const struct names *n, struct text word)
 {
-    struct entry *found = shelf_find(&n->exact, text_hash(word), word);
-    return found ? entry_value(found) : NULL;
+    return shelf_find(&n->exact, text_hash(word), word);
 }
 
 /* By words of eight bytes: what is read next in such words need not wait for single bytes. to: room for n + 8. */
