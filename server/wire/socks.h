@@ -1,8 +1,9 @@
-/* socks: the messages by which a client of SOCKS version 5 asks for a connection: RFC 1928, and RFC 1929 for user and password. */
+/* socks: the messages by which a client of SOCKS version 5 asks for a connection, read as a server and written as a client, and the
+ * answers: RFC 1928, and RFC 1929 for user and password. */
 #ifndef WIRE_SOCKS_H
 #define WIRE_SOCKS_H
 
-#include "base/text.h"
+#include "base/build.h"
 
 enum socks_result { SOCKS_MORE, SOCKS_DONE, SOCKS_BAD };
 
@@ -26,5 +27,25 @@ enum socks_result socks_read_greeting(const char *p, size_t n, struct socks_gree
 enum socks_result socks_read_login(const char *p, size_t n, struct socks_login *out, size_t *used_out, const char **why_out);
 /* BAD: *reply_out is what the client is to be told. Names are letters, digits, "-", "." and "_". */
 enum socks_result socks_read_request(const char *p, size_t n, struct socks_request *out, size_t *used_out, enum socks_reply *reply_out, const char **why_out);
+
+/* ---- as a client ---- */
+
+enum { SOCKS_LOGIN_MOST = 255, SOCKS_NAME_MOST = 255 };
+
+/* RFC 1928 3. login: the one way that is offered is user and password, else none. */
+void socks_put_greeting(struct build *b, bool login);
+/* RFC 1929 2. Each of 1 to 255 bytes, the password may be empty: false where not. */
+bool socks_put_login(struct build *b, const struct socks_login *l);
+/* RFC 1928 4. False: the name is empty or too long. */
+bool socks_put_connect(struct build *b, const struct socks_request *q);
+
+/* What the n bytes at p, the server's, begin with. MORE: *used_out is the least that the message takes, so that nobody need read beyond
+ * its end. DONE, BAD: as above. */
+enum socks_result socks_read_choice(const char *p, size_t n, unsigned *method_out, size_t *used_out, const char **why_out);
+enum socks_result socks_read_login_answer(const char *p, size_t n, bool *good_out, size_t *used_out, const char **why_out);
+/* DONE: *reply_out as it came, which may be none of enum socks_reply; of a refusal only the first four bytes are read. */
+enum socks_result socks_read_reply(const char *p, size_t n, unsigned *reply_out, size_t *used_out, const char **why_out);
+/* What a reply means, in a few words. */
+const char *socks_reply_words(unsigned reply);
 
 #endif

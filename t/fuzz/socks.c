@@ -1,4 +1,5 @@
-/* SOCKS5 as clients say it: the first byte tells which message; shorter pieces ask for more, names are clean. */
+/* SOCKS5 as clients and servers say it: the first byte tells which message; shorter pieces ask for more, names are clean; of what servers
+ * say never more is asked for than the message takes. */
 #include "t/fuzz/fuzz.h"
 #include "wire/socks.h"
 
@@ -20,10 +21,41 @@ static enum socks_result read_one(int what, const char *p, size_t n, struct text
     return got;
 }
 
+static enum socks_result read_answer(int what, const char *p, size_t n, size_t *used)
+{
+    unsigned code = 0;
+    bool good;
+    const char *why = NULL;
+    enum socks_result got = what == 0 ? socks_read_choice(p, n, &code, used, &why)
+                          : what == 1 ? socks_read_login_answer(p, n, &good, used, &why) : socks_read_reply(p, n, &code, used, &why);
+    HOLD(got != SOCKS_BAD || (why && why[0]));
+    HOLD(got != SOCKS_DONE || socks_reply_words(code)[0]);
+    return got;
+}
+
+static void read_server(int what, const char *p, size_t n)
+{
+    size_t have = 0, used = 0;
+    enum socks_result got;
+    for (;;) {
+        char *exact = fuzz_exact(p, have);
+        got = read_answer(what, exact, have, &used);
+        free(exact);
+        if (got != SOCKS_MORE || used > n) break;
+        HOLD(used > have && used <= 300);
+        have = used;
+    }
+    HOLD(got != SOCKS_DONE || used == have);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size) return 0;
-    int what = data[0] % 3;
+    int what = data[0] % 6;
+    if (what > 2) {
+        read_server(what - 3, (const char *) data + 1, size - 1);
+        return 0;
+    }
     size_t n = size - 1, used, unused;
     char *exact = fuzz_exact((const char *) data + 1, n);
     struct text text, part;
