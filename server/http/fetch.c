@@ -4,7 +4,6 @@
 #include "wire/framing.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <openssl/ssl.h>
 #include <stdarg.h>
 
 enum { HEAD_MOST = 16384, BODY_MOST = 1 << 20, TRAILERS_MOST = 4096, INFORMATIONAL_MOST = 16, READS_MOST = 16 };
@@ -588,13 +587,8 @@ struct tls_context *fetch_context(const struct fetch_trust *t, const struct log 
 {
     struct tls_pair own = { t->certificate, t->key };
     struct tls_settings s = {
-        .verify = t->anybody ? TLS_VERIFY_OFF : TLS_VERIFY_ON, .trusted = t->ca, .crl = t->crl,
+        .verify = t->anybody ? TLS_VERIFY_OFF : TLS_VERIFY_ON, .trusted = t->ca, .system_trusted = !t->anybody, .crl = t->crl,
         .pairs = &own, .pair_count = text_empty(t->certificate) ? 0 : 1,
     };
-    struct tls_context *x = tls_context_open(&s, log);
-    if (x && !t->anybody && text_empty(t->ca) && SSL_CTX_set_default_verify_paths(tls_context_raw(x)) != 1) {
-        tls_log(log, L_EMERG, NULL, 0, "the system's certificates cannot be loaded");
-        tls_context_close(&x);
-    }
-    return x;
+    return tls_context_open(&s, log);
 }

@@ -92,8 +92,16 @@ static bool load_crl(SSL_CTX *ctx, struct text from, const struct log *log)
     return false;
 }
 
+static bool trust_system(SSL_CTX *ctx, const struct log *log)
+{
+    if (SSL_CTX_set_default_verify_paths(ctx) == 1) return true;
+    tls_log(log, L_EMERG, NULL, 0, "the system's certificates cannot be loaded");
+    return false;
+}
+
 bool tls_credential_trust(SSL_CTX *ctx, const struct tls_settings *s, const struct log *log)
 {
+    if (s->system_trusted && text_empty(s->trusted) && !trust_system(ctx, log)) return false;
     return trust(ctx, s->client_ca, s->server, log) && trust(ctx, s->trusted, false, log) && load_crl(ctx, s->crl, log);
 }
 

@@ -83,6 +83,7 @@ struct tls_settings {
     bool                      limit_depth;
     struct text               client_ca;        /* file: trusted, its names are sent to clients */
     struct text               trusted;          /* file: trusted */
+    bool                      system_trusted;   /* the system's authorities, where trusted is empty */
     struct text               crl;              /* file */
     enum tls_caching          caching;
     struct tls_cache         *cache;            /* for SHARED */
