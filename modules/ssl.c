@@ -22,6 +22,7 @@ static conf_result read_shared(struct conf *cf, struct text word, struct ssl_cac
     uint64_t size;
     if (colon <= 0 || !conf_read_bytes(text_from(rest, (size_t) colon + 1), &size)) return bad_cache(cf, word);
     if (size < ZONE_LEAST) return conf_say(cf, "!session cache \"%.*s\" is too small", TEXT_ARG(word));
+    if (top->ocsp_zones && table_get(top->ocsp_zones, text_upto(rest, (size_t) colon))) return conf_say(cf, "!the shared memory zone \"%.*s\" is already declared for a different use", (int) colon, rest.p);
     if (!top->zones) {
         top->zones = pool_new(cf->pool, struct table);
         table_init(top->zones, cf->pool, false);
@@ -76,6 +77,8 @@ static const struct conf_type type_cache = { .syntax = "off | none | [builtin[:s
 enum { HS = IN_HTTP | IN_SERVER };
 static const struct conf_choice verifies[] = { { "off", TLS_VERIFY_OFF }, { "on", TLS_VERIFY_ON }, { "optional", TLS_VERIFY_OPTIONAL }, { "optional_no_ca", TLS_VERIFY_OPTIONAL_NO_CA }, { 0 } };
 
+static const struct conf_choice ocsps[] = { { "off", SSL_OCSP_OFF }, { "on", SSL_OCSP_ON }, { "leaf", SSL_OCSP_LEAF }, { 0 } };
+
 typedef struct ssl_conf ssl;
 #define RAMP(f, Ty, ty, nm, df, hp) { .name = nm, .type = ty, .where = HS, .offset = FIELD(ssl, f, Ty), .dflt = df, .since = "weir", .help = hp }
 #define OWN(f, Ty, ty, nm, df, hp) D_TYPE(ssl, f, Ty, ty, nm, HS, df, hp)
@@ -109,6 +112,9 @@ static const struct directive rows[] = {
     OWN(trusted, struct text, &tls_conf_file, "ssl_trusted_certificate", NULL, "A file of authorities that may sign clients' certificates; their names are not told."),
     OWN(crl, struct text, &tls_conf_file, "ssl_crl", NULL, "A file of lists of revoked certificates, for those of clients."),
     D_NUM(ssl, depth, "ssl_verify_depth", HS, "1", "How many certificates may stand between a client's and a trusted one."),
+    D_ENUM(ssl, ocsp, "ssl_ocsp", HS, "off", ocsps, "Whether an OCSP responder is asked if a client's certificate, and those between it and a root, were revoked; leaf: the client's alone. The handshake waits for the answer; without a good one requests are answered as with a bad certificate."),
+    D_TEXT(ssl, ocsp_responder, "ssl_ocsp_responder", HS, NULL, "The responder's URL for clients' certificates, \"http://\", in place of that in each certificate."),
+    OWN(ocsp_zone, struct ssl_ocsp_zone *, &ssl_ocsp_cache_type, "ssl_ocsp_cache", "off", "A name and a size of memory, shared by all workers, where what responders said of clients' certificates is kept until it is over; an hour, where that is not said."),
     D_FLAG(ssl, early, "ssl_early_data", HS, "off", "Whether requests are taken from the first flight of TLS 1.3 (0-RTT), which who listens on the way may send again: pass $ssl_early_data on as \"Early-Data\", so that who must not act twice answers 425."),
     D_FLAG(ssl, compress, "ssl_certificate_compression", HS, "off", "Whether certificates are compressed, RFC 8879; OpenSSL can from 3.2 on."),
     OWN(key_log, struct log_file *, &tls_conf_log, "ssl_key_log", NULL, "A file for the secrets of sessions, with which a recording can be read: for finding faults, never for long."),
@@ -176,7 +182,7 @@ static conf_result finish(struct conf *cf, void *values)
     (void) values;
     for (size_t i = 0; h && i < h->vhost_count; i++) {
         const struct ssl_conf *s = conf_values(h->vhosts[i]->block, &ssl_module);
-        if (s->certificates.n || s->reject.on) fine &= has_keys(cf, s, h->vhosts[i]->block) && knows_whom_to_trust(cf, s, h->vhosts[i]->block);
+        if (s->certificates.n || s->reject.on) fine &= has_keys(cf, s, h->vhosts[i]->block) && knows_whom_to_trust(cf, s, h->vhosts[i]->block) && ssl_ocsp_fits(cf, s, h->vhosts[i]->block);
     }
     for (struct listen *l = h ? h->listens : NULL; fine && l; l = l->next)
         if (l->at.tls) fine &= can_shake(cf, l);

@@ -2,13 +2,20 @@
 #ifndef MODULES_SSL_H
 #define MODULES_SSL_H
 
+#include "gateway/resolve.h"
+#include "http/fetch.h"
 #include "modules/module.h"
 #include "process/tls_conf.h"
+#include "upstream/resolver.h"
+#include "wire/uri.h"
 
 /* A zone of ssl_session_cache. */
 struct ssl_zone { struct text name; uint64_t size; struct tls_cache *cache; };
 
 struct ssl_cache { enum tls_caching how; size_t builtin; struct ssl_zone *zone; };
+
+struct ssl_ocsp_zone;
+enum { SSL_OCSP_OFF, SSL_OCSP_ON, SSL_OCSP_LEAF };
 
 struct ssl_conf {
     struct tls_words    certificates, keys;
@@ -20,7 +27,8 @@ struct ssl_conf {
     unsigned            protocols;
     struct text         ciphers, curves, dhparam, client_ca, trusted, crl;
     flag                prefer_server, tickets, reject, early, compress, watch, stapling, staple_verify;
-    struct text         staple_file, staple_responder;
+    struct text         staple_file, staple_responder, ocsp_responder;
+    struct ssl_ocsp_zone *ocsp_zone;       /* NULL: nothing is kept */
     bytes               buffer_size;
     flag                ramp;
     bytes               ramp_low, ramp_high;
@@ -28,10 +36,10 @@ struct ssl_conf {
     span                ramp_pause;
     struct ssl_cache    cache;
     span                timeout;
-    int                 verify;
+    int                 verify, ocsp;
     int64_t             depth;
     /* of the top alone */
-    struct table       *zones;
+    struct table       *zones, *ocsp_zones;
     struct tls_tickets *shared_tickets;
     uint64_t            longest_ms;        /* session timeout of all */
     struct ssl_certs   *certs;
@@ -57,10 +65,36 @@ bool ssl_certs_take(struct cycle *c);
 /* The manager, each second: warns of certificates that are about to expire. */
 void ssl_certs_tell(struct cycle *c);
 
+/* ---- ssl_ask: a question to an OCSP responder ---- */
+
+/* done: once, never from within ssl_ask; wrong: NULL, or why there is no answer. pool is the owner's; zero the rest before. */
+struct ssl_asking {
+    struct pool   *pool;
+    void         (*done)(struct ssl_asking *a, const char *wrong, struct text der);
+    struct lookup  lookup;
+    struct fetch  *fetch;
+    struct text    host, name, target;
+};
+/* der: the request. NULL, or what is wrong with the url: then nothing is under way. */
+const char *ssl_ask(struct ssl_asking *a, struct text url, struct text der, const struct resolver_values *by);
+void ssl_ask_end(struct ssl_asking *a);
+/* The parts of a responder's URL; NULL, or what is wrong with it. */
+const char *ssl_ask_split(struct text url, struct pool *p, struct uri_host *host_out, struct text *path_out);
+
+/* ---- ssl_ocsp: were certificates of clients revoked ---- */
+
+extern const struct conf_type ssl_ocsp_cache_type;
+/* False after an error. */
+bool ssl_ocsp_fits(struct conf *cf, const struct ssl_conf *s, const struct conf_block *b);
+bool ssl_ocsp_open(struct cycle *c, struct ssl_conf *top);
+/* vhost->tls_check */
+struct vhost;
+bool ssl_ocsp_check(struct conn *c, struct vhost *v, void (*done)(struct conn *c));
+
 /* ---- ssl_staple: OCSP responses shown with certificates ---- */
 
-/* In the master: x was made for a server that says s; all: certificates of all servers. False after an [emerg] line. */
-bool ssl_staple_open(struct cycle *c, struct ssl_conf *top, const struct ssl_conf *s, size_t all, struct tls_context *x);
+/* In the master: x was made for a server that is b; all: certificates of all servers. False after an [emerg] line. */
+bool ssl_staple_open(struct cycle *c, struct ssl_conf *top, const struct conf_block *b, size_t all, struct tls_context *x);
 /* The manager, each second. renewed: contexts have taken other certificates. */
 void ssl_staple_ask(bool renewed);
 

@@ -91,13 +91,15 @@ static void add_words(struct build *b, const struct tls_words *list)
 }
 
 /* All that a context is made of. */
-static struct text describe(struct opening *o, const struct ssl_conf *s)
+static struct text describe(struct opening *o, const struct conf_block *block)
 {
+    const struct ssl_conf *s = conf_values(block, &ssl_module);
     struct build b = build_in_pool(o->scratch, 512, 0);
-    const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->staple_file, s->staple_responder, s->cache.zone ? s->cache.zone->name : T("") };
+    const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->staple_file, s->staple_responder, s->ocsp_responder, s->cache.zone ? s->cache.zone->name : T("") };
     const uint64_t numbers[] = {
         s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->watch.on, s->stapling.on, s->staple_verify.on, s->key_log != NULL,
         s->ramp.on, s->ramp_low.bytes, s->ramp_high.bytes, (uint64_t) s->ramp_records, s->ramp_pause.ms,
+        (uint64_t) s->ocsp, s->stapling.on ? (uintptr_t) resolver_of(conf_values(block, &http_resolver_module)) : 0,
     };
     add_words(&b, &s->certificates);
     add_words(&b, &s->keys);
@@ -137,8 +139,9 @@ static struct tls_ramp ramp_of(const struct ssl_conf *s)
     };
 }
 
-static struct tls_context *make_context(struct opening *o, const struct ssl_conf *s)
+static struct tls_context *make_context(struct opening *o, const struct conf_block *block)
 {
+    const struct ssl_conf *s = conf_values(block, &ssl_module);
     struct tls_pair *pairs = pool_array(o->scratch, struct tls_pair, s->certificates.n + 1);
     for (size_t i = 0; i < s->certificates.n; i++) pairs[i] = (struct tls_pair) { s->certificates.v[i].path, s->keys.v[i].path };
     bool late = tls_conf_varies(&s->certificates) || tls_conf_varies(&s->keys);
@@ -156,7 +159,7 @@ static struct tls_context *make_context(struct opening *o, const struct ssl_conf
     };
     struct tls_context *x = tls_context_open(&settings, log_main);
     if (x) pool_cleanup(o->cycle->pool, close_context, x);
-    return x && ssl_staple_open(o->cycle, o->top, s, o->certificates, x) ? x : NULL;
+    return x && ssl_staple_open(o->cycle, o->top, block, o->certificates, x) ? x : NULL;
 }
 
 /* Those with variables; read by the worker. */
@@ -177,11 +180,12 @@ static bool open_server(struct opening *o, struct vhost *v)
     v->verify = (enum tls_verify) s->verify;
     v->rejects = s->reject.on;
     v->tls_pair = show_pairs;
+    v->tls_check = s->ocsp == SSL_OCSP_OFF || s->verify == TLS_VERIFY_OFF ? NULL : ssl_ocsp_check;
     if (!s->certificates.n && !s->reject.on) return true;
-    struct text said = describe(o, s);
+    struct text said = describe(o, v->block);
     v->tls = table_get(&o->made, said);
     if (v->tls) return true;
-    v->tls = make_context(o, s);
+    v->tls = make_context(o, v->block);
     if (v->tls) table_add(&o->made, said, v->tls);
     o->top->longest_ms = o->top->longest_ms > s->timeout.ms ? o->top->longest_ms : s->timeout.ms;
     return v->tls != NULL;
@@ -196,7 +200,7 @@ bool ssl_open(struct cycle *c)
     for (size_t i = 0; h && i < h->vhost_count; i++) keys += ((const struct ssl_conf *) conf_values(h->vhosts[i]->block, &ssl_module))->keys.n;
     o.certificates = keys;
     if (keys) tls_protect_keys(keys);
-    bool fine = open_zones(&o) && (!h || ssl_certs_open(c, o.top, h));
+    bool fine = open_zones(&o) && ssl_ocsp_open(c, o.top) && (!h || ssl_certs_open(c, o.top, h));
     for (size_t i = 0; fine && h && i < h->vhost_count; i++) fine = open_server(&o, h->vhosts[i]);
     wipe_descriptions(&o);
     pool_close(&o.scratch);

@@ -247,10 +247,9 @@ static bool tell_fingerprint(struct eval *e, SSL *ssl, struct text *out)
 
 static bool tell_verify(struct eval *e, SSL *ssl, struct text *out)
 {
-    long result = SSL_get_verify_result(ssl);
+    const char *fault = tls_peer_fault(conn_of(e));
     if (!SSL_get0_peer_certificate(ssl)) *out = T("NONE");
-    else if (result == X509_V_OK) *out = T("SUCCESS");
-    else *out = pool_printf(e->pool, "FAILED:%s", X509_verify_cert_error_string(result));
+    else *out = fault ? pool_printf(e->pool, "FAILED:%s", fault) : T("SUCCESS");
     return true;
 }
 

@@ -8,13 +8,9 @@ plan(skip_all => 'nginx has no manager') if ($ENV{WEIR_BINARY} // '') =~ /nginx[
 my $pem = Weir::Pem->new(Weir::scratch() . '/pem');
 $pem->ca('ca')->ca('other');
 my $responder = Weir::free_port();
-my $dir = $pem->{dir};
 sub issue {
     my ($name, %o) = @_;
-    my $aia = $o{url} ? "authorityInfoAccess=OCSP;URI:$o{url}\n" : '';
-    $pem->issue($name, by => 'ca', names => ["$name.test"], days => 300);
-    $pem->write("$name.ext", "basicConstraints=CA:FALSE\nsubjectAltName=DNS:$name.test\n$aia");
-    $pem->openssl(qw(x509 -req -days 300 -set_serial), $o{serial}, '-in', "$name.csr", qw(-CA ca.pem -CAkey ca.key -extfile), "$name.ext", '-out', "$name.pem");
+    $pem->issue($name, by => 'ca', names => ["$name.test"])->reissue($name, by => 'ca', %o);
     $pem->write("$name.chain", $pem->read("$name.pem") . $pem->read('ca.pem'));
 }
 my $url = "http://127.0.0.1:$responder";
@@ -22,35 +18,21 @@ issue('good', serial => 17, url => $url);
 issue('next', serial => 18, url => $url);
 issue('bad', serial => 19, url => $url);
 issue('mute', serial => 20);
-$pem->write('index.txt', join '', map { my ($s, $n, $r) = @$_; ($r ? 'R' : 'V') . "\t301231000000Z\t" . ($r ? '200101000000Z' : '') . "\t$s\tunknown\t/CN=$n\n" } ['11', 'good'], ['12', 'next'], ['13', 'bad', 1], ['14', 'mute']);
+$pem->serials('index.txt', good => 17, next => 18, bad => -19, mute => 20);
 $pem->openssl(qw(ocsp -index index.txt -rsigner ca.pem -rkey ca.key -CA ca.pem -issuer ca.pem -cert good.pem -ndays 7 -respout good.der -noverify));
 
-my @responders;
-sub answer {
-    my ($port, $signer) = @_;
-    my $pid = fork // die;
-    if (!$pid) {
-        POSIX::setsid();
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>>', "$dir/$port.log";
-        open STDERR, '>&', \*STDOUT;
-        exec(qw(openssl ocsp -ignore_err -index), "$dir/index.txt", '-rsigner', "$dir/$signer.pem", '-rkey', "$dir/$signer.key", '-CA', "$dir/ca.pem", '-port', $port, qw(-ndays 7)) or POSIX::_exit(127);
-    }
-    push @responders, $pid;
-    return wait_for(sub { Weir::slurp("$dir/$port.log") =~ /waiting for OCSP/ });
-}
-END { kill KILL => @responders if @responders }
 my $stranger = Weir::free_port();
-ok(answer($responder, 'ca'), 'a responder');
-ok(answer($stranger, 'other'), 'one that signs with a key of another');
+ok($pem->responder($responder, by => 'ca', index => 'index.txt', days => 7), 'a responder');
+ok($pem->responder($stranger, by => 'ca', index => 'index.txt', days => 7, signer => 'other'), 'one that signs with a key of another');
 
-my $w = Weir->new(vars => { RESPONDER => $responder, STRANGER => $stranger }, files => { map { $_ => $pem->read($_) } qw(ca.pem good.chain good.key bad.chain bad.key mute.chain mute.key mute.pem good.pem good.der) }, conf => <<'EOC')->start;
+my %files = map { $_ => $pem->read($_) } qw(ca.pem good.chain good.key bad.chain bad.key mute.chain mute.key mute.pem good.pem good.der);
+my $conf = <<'EOC';
 worker_processes 2;
 events { }
 http {
     ssl_stapling on;
     server { listen 127.0.0.1:%%PORT_0%% ssl; ssl_certificate good.chain; ssl_certificate_key good.key; ssl_stapling_file good.der; ssl_stapling_responder http://127.0.0.1:1/; return 200 $pid; }
-    server { listen 127.0.0.1:%%PORT_1%% ssl; ssl_certificate good.chain; ssl_certificate_key good.key; ssl_stapling_verify on; ssl_trusted_certificate ca.pem; ssl_certificate_watch on; return 200 $pid; }
+    server { listen 127.0.0.1:%%PORT_1%% ssl; ssl_certificate good.chain; ssl_certificate_key good.key; ssl_stapling_verify on; ssl_trusted_certificate ca.pem; %%WATCH%% return 200 $pid; }
     server { listen 127.0.0.1:%%PORT_2%% ssl; ssl_certificate bad.chain; ssl_certificate_key bad.key; return 200 $pid; }
     server { listen 127.0.0.1:%%PORT_3%% ssl; ssl_certificate mute.chain; ssl_certificate_key mute.key; return 200 $pid; }
     server { listen 127.0.0.1:%%PORT_4%% ssl; ssl_certificate mute.pem; ssl_certificate_key mute.key; ssl_stapling_responder http://localhost:%%RESPONDER%%/; ssl_trusted_certificate ca.pem; return 200 $pid; }
@@ -59,6 +41,7 @@ http {
     server { listen 127.0.0.1:%%PORT_7%% ssl; ssl_certificate good.chain; ssl_certificate_key good.key; ssl_stapling off; return 200 $pid; }
 }
 EOC
+our $w = Weir->new(vars => { WATCH => 'ssl_certificate_watch on;', RESPONDER => $responder, STRANGER => $stranger }, files => \%files, conf => $conf)->start;
 sub staple {        # what a client sees
     my ($port) = @_;
     my $to = $w->port($port);
@@ -81,6 +64,14 @@ ok($w->wait_error(qr/\[error\].*OCSP_basic_verify\(\) failed/), 'signed by whom 
 is(staple(6), 'none', 'signed by whom we do not trust: not shown');
 is(staple(7), 'none', 'off');
 
+# ---- nginx shows the same, if not with the first handshake
+sub shown { my ($x, $n) = @_; local $w = $x; wait_for(sub { staple($n) ne 'none' }, $_[2]); return staple($n) }
+{
+    my $theirs = Weir->new(binary => $Weir::nginx, vars => { WATCH => '', RESPONDER => $responder, STRANGER => $stranger }, files => \%files, conf => $conf)->start;
+    my %expected = (0 => 'good 11', 1 => 'good 11', 2 => 'none', 3 => 'none', 4 => 'good 14', 5 => 'none', 6 => 'none', 7 => 'none');
+    is(shown($theirs, $_, $expected{$_} eq 'none' ? 0.5 : 10), $expected{$_}, "nginx: server $_") for sort keys %expected;
+}
+
 # ---- a certificate that changes while the server runs
 $w->write_file('good.chain', $pem->read('next.chain'));
 $w->write_file('good.key', $pem->read('next.key'));
@@ -98,5 +89,5 @@ ok($odd->wait_error(qr/\[error\].*Connection refused.* while requesting certific
 ok($odd->wait_error(qr/\[error\].*d2i_OCSP_RESPONSE\(\) failed.* while requesting certificate status/), 'one that says nonsense');
 $w = $odd;
 is(staple($_), 'none', 'nothing is shown') for 0, 1;
-kill KILL => splice @responders;
+$pem->responders_end;
 done_testing;

@@ -22,12 +22,15 @@ static struct text protocols(struct conn *c)
     return T("\10http/1.1\10http/1.0\10http/0.9");
 }
 
+/* Whose directives the handshake was made by. */
+static struct vhost *secured_by(struct h1 *h) { return h->vhost->tls ? h->vhost : h->at->fallback; }
+
 /* Variables are those of a request, of which there is none yet: an empty one stands for it. */
 static bool present(struct conn *c)
 {
     struct h1 *h = c->owner;
     NEED(h, H1_MAGIC);
-    struct vhost *v = h->vhost->tls ? h->vhost : h->at->fallback;
+    struct vhost *v = secured_by(h);
     struct request *r = request_open(c, &h1_protocol, h, v);
     bool fine = v->tls_pair(r, c);
     request_free(r);
@@ -46,19 +49,37 @@ static void take_plain(struct h1 *h, struct text said)
     h->to = (uint32_t) said.n;
 }
 
+static void begin_serving(struct h1 *h)
+{
+    h1_set_state(h, H1_IDLE);
+    h->secured = true;
+    h1_wait(h);
+    if (h->conn->readable) h1_take(h);
+}
+
+static void checked(struct conn *c)
+{
+    struct h1 *h = c->owner;
+    NEED(h, H1_MAGIC);
+    ASSERT(h->state == H1_SECURING);
+    begin_serving(h);
+}
+
 static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
 {
     struct h1 *h = c->owner;
     NEED(h, H1_MAGIC);
     if (outcome == TLS_FAILED) {
         h1_abandon(h, "TLS handshake failed", false);
-        return;
+    } else if (outcome == TLS_PLAIN) {
+        h1_set_state(h, H1_IDLE);
+        h->secured = true;
+        take_plain(h, said);
+        h1_take(h);
+    } else {
+        struct vhost *v = secured_by(h);
+        if (!v->tls_check || v->tls_check(c, v, checked)) begin_serving(h);
     }
-    h1_set_state(h, H1_IDLE);
-    h->secured = true;
-    if (outcome == TLS_PLAIN) take_plain(h, said);
-    else h1_wait(h);
-    if (outcome == TLS_PLAIN || c->readable) h1_take(h);
 }
 
 /* Half-open handshakes count as idle: when connections run short the oldest go. */
@@ -94,15 +115,17 @@ static int check_certificate(struct h1 *h, enum tls_verify how)
 {
     struct conn *c = h->conn;
     long result = tls_peer_result(c);
+    int refused = 495;
     if (result && !(how == TLS_VERIFY_OPTIONAL_NO_CA && tls_result_is_untrusted(result))) {
         request_log(h->r, L_INFO, 0, "client SSL certificate verify error: (%ld:%s)", result, tls_result_words(result));
-        tls_forget(c);
-        return 495;
-    }
-    if (how != TLS_VERIFY_ON || tls_peer_came(c)) return 0;
-    request_log(h->r, L_INFO, 0, "client sent no required SSL certificate");
+    } else if (how == TLS_VERIFY_ON && !tls_peer_came(c)) {
+        request_log(h->r, L_INFO, 0, "client sent no required SSL certificate");
+        refused = 496;
+    } else if (tls_peer_distrust(c)) {
+        request_log(h->r, L_INFO, 0, "client SSL certificate verify error: %s", tls_peer_distrust(c));
+    } else return 0;
     tls_forget(c);
-    return 496;
+    return refused;
 }
 
 int h1_tls_check(struct h1 *h, const struct vhost *v)

@@ -29,6 +29,9 @@ struct vhost {
     struct tls_context *tls;             /* what it agrees to over TLS; NULL: it has no certificate. Both are set by who reads ssl_… */
     enum tls_verify    verify;           /* of its clients */
     bool               rejects;          /* ssl_reject_handshake */
+    /* After a handshake: asks others about the client's certificate. True: nothing to wait for; else done is called, once, unless c
+     * ends before. The same setter; NULL: nobody is asked. */
+    bool             (*tls_check)(struct conn *c, struct vhost *v, void (*done)(struct conn *c));
     bool             (*tls_pair)(struct request *r, struct conn *c);   /* its certificates are named by variables: presents those for r. The same setter */
 };
 

@@ -89,5 +89,15 @@ const char *tls_peer_fault(struct conn *c)
     SSL *ssl = session_of(c)->ssl;
     if (!SSL_get0_peer_certificate(ssl)) return "NONE";
     long fault = SSL_get_verify_result(ssl);
-    return fault == X509_V_OK ? NULL : X509_verify_cert_error_string(fault);
+    return fault == X509_V_OK ? session_of(c)->distrusted : X509_verify_cert_error_string(fault);
+}
+
+void tls_distrust(struct conn *c, const char *why) { session_of(c)->distrusted = why; }
+const char *tls_peer_distrust(struct conn *c) { return session_of(c)->distrusted; }
+
+void tls_invite(struct conn *c, struct tls_guest *g)
+{
+    struct tls *t = session_of(c);
+    ASSERT(!t->guest || !g);
+    t->guest = g;
 }

@@ -51,6 +51,8 @@ struct tls {
     uint64_t            tag;
     uint64_t            wrote_ms;              /* where the context has a ramp */
     unsigned            ramped;                /* records sent since the pause; up to twice the ramp's */
+    const char         *distrusted;            /* by whom the owner asked of the peer's certificate: why */
+    struct tls_guest   *guest;
     char               *verify;                /* client side, until it is checked */
     struct tls_prints  *prints;                /* hello.c; NULL: not wanted */
     bool                ready,                 /* the handshake is over */

@@ -1,12 +1,11 @@
 #include "tls/staple.h"
-#include "tls/session.h"
-#include <openssl/ocsp.h>
+#include "tls/ocsp.h"
 #include <openssl/x509v3.h>
 
-enum { DIGEST = 20, SKEW_S = 300, AGAIN_LEAST_S = 300, AGAIN_MOST_S = 3600 };
+enum { DIGEST = 20, EARLY_S = 300, AGAIN_LEAST_S = 300, AGAIN_MOST_S = 3600 };
 
 /* Shared by all processes. */
-struct answer { struct shm_lock lock; uint32_t n; int64_t valid_s; unsigned char of[DIGEST], der[TLS_STAPLE_MOST]; };
+struct answer { struct shm_lock lock; uint32_t n; int64_t valid_s; unsigned char of[DIGEST], der[OCSP_ANSWER_MOST]; };
 
 struct tls_staple {
     struct tls_staple *next;            /* of its context */
@@ -20,12 +19,14 @@ struct tls_staple {
     struct zone       *zone;            /* where the answer lies; NULL: in this process */
     struct answer     *answer;
     void              *data;
+    const void        *origin;
 };
 
 struct tls_staple *tls_staple_list;
 void (*tls_staple_gone)(void *data);
 void *tls_staple_data(const struct tls_staple *s) { return s->data; }
 void tls_staple_set_data(struct tls_staple *s, void *data) { s->data = data; }
+const void *tls_staple_origin(const struct tls_staple *s) { return s->origin; }
 struct tls_staple *tls_staple_after(struct tls_staple *s) { return s->after; }
 struct text tls_staple_url(const struct tls_staple *s) { return text_c(s->url); }
 
@@ -75,11 +76,8 @@ static X509 *find_issuer(SSL_CTX *ctx, X509 *certificate, STACK_OF(X509) *chain)
 
 static char *copy_url(const X509 *certificate, struct text responder)
 {
-    STACK_OF(OPENSSL_STRING) *urls = responder.n ? NULL : X509_get1_ocsp((X509 *) (uintptr_t) certificate);
-    struct text t = responder.n ? responder : sk_OPENSSL_STRING_num(urls) > 0 ? text_c(sk_OPENSSL_STRING_value(urls, 0)) : T("");
-    char *url = t.n ? base_zalloc(1, t.n + 1) : NULL;
-    if (url) memcpy(url, t.p, t.n);
-    X509_email_free(urls);
+    char *url = responder.n ? base_zalloc(1, responder.n + 1) : ocsp_url(certificate);
+    if (responder.n) memcpy(url, responder.p, responder.n);
     return url;
 }
 
@@ -117,55 +115,22 @@ static const char *set_certificate(struct tls_staple *s)
 
 /* ---- asking ---- */
 
+static struct ocsp_pair pair_of(const struct tls_staple *s) { return (struct ocsp_pair) { s->certificate, s->issuer }; }
+
 struct text tls_staple_request(const struct tls_staple *s, struct pool *p)
 {
-    OCSP_REQUEST *r = OCSP_REQUEST_new();
-    OCSP_CERTID *id = OCSP_cert_to_id(NULL, s->certificate, s->issuer);
-    unsigned char *der = NULL;
-    ASSERT(r && id && OCSP_request_add0_id(r, id));
-    int n = i2d_OCSP_REQUEST(r, &der);
-    ASSERT(n > 0);
-    struct text t = pool_text(p, text_of((char *) der, (size_t) n));
-    OPENSSL_free(der);
-    OCSP_REQUEST_free(r);
-    return t;
-}
-
-static int64_t seconds_of(const ASN1_TIME *t)
-{
-    struct tm tm;
-    return t && ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t) timegm(&tm) : INT64_MAX;
-}
-
-/* RFC 6960 3.2. */
-static const char *judge(const struct tls_staple *s, OCSP_RESPONSE *r, OCSP_BASICRESP *b, int64_t *valid_out)
-{
-    ASN1_GENERALIZEDTIME *from, *to;
-    int status;
-    if (OCSP_response_status(r) != OCSP_RESPONSE_STATUS_SUCCESSFUL) return OCSP_response_status_str(OCSP_response_status(r));
-    if (!b) return "OCSP_response_get1_basic() failed";
-    if (OCSP_basic_verify(b, s->chain, SSL_CTX_get_cert_store(s->ctx), s->verify ? OCSP_TRUSTOTHER : OCSP_NOVERIFY) != 1) return "OCSP_basic_verify() failed";
-    OCSP_CERTID *id = OCSP_cert_to_id(NULL, s->certificate, s->issuer);
-    bool found = id && OCSP_resp_find_status(b, id, &status, NULL, NULL, &from, &to) == 1;
-    OCSP_CERTID_free(id);
-    if (!found) return "certificate status not found in the OCSP response";
-    if (status != V_OCSP_CERTSTATUS_GOOD) return OCSP_cert_status_str(status);
-    if (OCSP_check_validity(from, to, SKEW_S, -1) != 1) return "OCSP_check_validity() failed";
-    *valid_out = seconds_of(to);
-    return NULL;
+    struct ocsp_pair q = pair_of(s);
+    return ocsp_request(&q, p);
 }
 
 const char *tls_staple_put(struct tls_staple *s, struct text der, int64_t now_s, int64_t *again_out)
 {
-    const unsigned char *p = (const unsigned char *) der.p;
-    int64_t valid = 0;
+    struct ocsp_pair q = pair_of(s);
+    struct ocsp_judge by = { s->chain, SSL_CTX_get_cert_store(s->ctx), s->verify ? OCSP_TRUSTOTHER : OCSP_NOVERIFY };
+    struct ocsp_answer got = { 0 };
     *again_out = now_s + AGAIN_LEAST_S;
-    ERR_clear_error();
-    OCSP_RESPONSE *r = der.n <= TLS_STAPLE_MOST ? d2i_OCSP_RESPONSE(NULL, &p, (long) der.n) : NULL;
-    OCSP_BASICRESP *b = r && OCSP_response_status(r) == OCSP_RESPONSE_STATUS_SUCCESSFUL ? OCSP_response_get1_basic(r) : NULL;
-    const char *wrong = r ? judge(s, r, b, &valid) : "d2i_OCSP_RESPONSE() failed";
-    OCSP_BASICRESP_free(b);
-    OCSP_RESPONSE_free(r);
+    const char *wrong = ocsp_read(&q, &by, der, &got);
+    if (!wrong && got.status != V_OCSP_CERTSTATUS_GOOD) wrong = OCSP_cert_status_str(got.status);
     if (wrong) return wrong;
     unsigned char of[EVP_MAX_MD_SIZE];
     if (X509_digest(s->certificate, EVP_sha1(), of, NULL) != 1) return "X509_digest() failed";
@@ -173,9 +138,9 @@ const char *tls_staple_put(struct tls_staple *s, struct text der, int64_t now_s,
     memcpy(s->answer->of, of, sizeof(s->answer->of));
     memcpy(s->answer->der, der.p, der.n);
     s->answer->n = (uint32_t) der.n;
-    s->answer->valid_s = valid;
+    s->answer->valid_s = got.valid_s;
     shm_unlock(&s->answer->lock);
-    int64_t early = valid == INT64_MAX ? INT64_MAX : valid - SKEW_S;
+    int64_t early = got.valid_s == INT64_MAX ? INT64_MAX : got.valid_s - EARLY_S;
     *again_out = max_of(min_of(early, now_s + AGAIN_MOST_S), now_s + AGAIN_LEAST_S);
     return NULL;
 }
@@ -215,7 +180,7 @@ static const char *read_answer(struct text path, struct answer *a)
     unsigned char *der = NULL;
     int n = i2d_OCSP_RESPONSE(r, &der);
     OCSP_RESPONSE_free(r);
-    const char *wrong = n <= 0 ? "i2d_OCSP_RESPONSE() failed" : n > TLS_STAPLE_MOST ? "it is longer than 16384 bytes" : NULL;
+    const char *wrong = n <= 0 ? "i2d_OCSP_RESPONSE() failed" : n > OCSP_ANSWER_MOST ? "it is longer than 16384 bytes" : NULL;
     if (!wrong) memcpy(a->der, der, a->n = (uint32_t) n);
     OPENSSL_free(der);
     return wrong;
@@ -241,7 +206,7 @@ static bool open_one(SSL_CTX *ctx, struct zone *z, const struct tls_staple_setti
 {
     char name[256];
     struct tls_staple *s = base_zalloc(1, sizeof(*s));
-    *s = (struct tls_staple) { .ctx = ctx, .responder = t->responder, .verify = t->verify, .zone = z };
+    *s = (struct tls_staple) { .ctx = ctx, .responder = t->responder, .verify = t->verify, .zone = z, .origin = t->origin };
     print_subject(SSL_CTX_get0_certificate(ctx), name, sizeof(name));
     const char *wrong = set_certificate(s);
     if (!wrong) s->answer = shm_zalloc(z, sizeof(*s->answer));

@@ -4,12 +4,11 @@
 
 #include "tls/tls.h"
 
-enum { TLS_STAPLE_MOST = 16384 };       /* bytes of an answer */
-
 struct tls_staple_settings {
     struct text file;         /* an answer, DER; empty: the responder is asked */
     struct text responder;    /* its URL; empty: the certificate's */
     bool        verify;       /* answers must be signed by whom the context trusts */
+    const void *origin;       /* the user's: tls_staple_origin tells it */
 };
 
 struct tls_staple;
@@ -22,6 +21,7 @@ bool tls_staple_open(struct tls_context *x, struct zone *z, const struct tls_sta
 
 /* "http://…" of the responder; the request, DER, in p; words for log lines. */
 struct text tls_staple_url(const struct tls_staple *s);
+const void *tls_staple_origin(const struct tls_staple *s);
 struct text tls_staple_request(const struct tls_staple *s, struct pool *p);
 /* An answer: if it is good it is shown from now on. NULL, or what is wrong with it. *again_out: when to ask again. */
 const char *tls_staple_put(struct tls_staple *s, struct text der, int64_t now_s, int64_t *again_out);

@@ -170,6 +170,15 @@ void        tls_forget(struct conn *c);
 /* What is wrong with the peer's certificate: NULL when it is good; "NONE" when none was given. */
 const char *tls_peer_fault(struct conn *c);
 
+/* The owner was told by others that a certificate which is good in itself is not to be trusted: tls_peer_fault says why from then on,
+ * tls_peer_distrust as well; NULL: nobody said so. why lasts. */
+void        tls_distrust(struct conn *c, const char *why);
+const char *tls_peer_distrust(struct conn *c);
+
+/* Who waits for something beside a session: at most one. end: the session ends, and it is to be forgotten. */
+struct tls_guest { void (*end)(struct tls_guest *g); };
+void        tls_invite(struct conn *c, struct tls_guest *g);      /* NULL: nobody any more */
+
 /* Is all that the client said until now 0-RTT data: may it be a replay? */
 bool        tls_is_early(struct conn *c);
 

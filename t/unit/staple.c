@@ -1,4 +1,5 @@
 /* What responders say: what is taken, what is not, and when they are asked again. */
+#include "tls/ocsp.h"
 #include "tls/staple.h"
 #include "tls/session.h"
 #include "t/unit/tap.h"
@@ -94,7 +95,7 @@ int main(void)
     takes(s, answer(7, V_OCSP_CERTSTATUS_GOOD, 3600, 86400), "validity", 300, "not yet");
     takes(s, T("x"), "d2i", 300, "nonsense");
     takes(s, T(""), "d2i", 300, "nothing");
-    static char large[TLS_STAPLE_MOST + 1];
+    static char large[OCSP_ANSWER_MOST + 1];
     takes(s, text_of(large, sizeof(large)), "d2i", 300, "too long");
     struct pool *p = pool_open(0);
     ok(tls_staple_request(s, p).n > 60, "a request");
