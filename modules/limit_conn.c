@@ -206,6 +206,7 @@ static struct verdict refuse(struct request *r, const struct limit_conn_conf *c,
     else if (limit_zone_may_tell(z))
         request_log(r, L_ERR, 0, "zone \"%.*s\" of limit_conn is full: requests of new keys are refused", TEXT_ARG(z->name));
     metrics_add(METRIC_LIMIT_CONN_REJECTED, 1);
+    limit_zone_count(z, c->dry_run.on ? LIMIT_REJECTED_DRY_RUN : LIMIT_REJECTED);
     r->main->limit_conn_status = c->dry_run.on ? REJECTED_DRY_RUN : REJECTED;
     return c->dry_run.on ? v_next() : v_reply((int) c->status);
 }
@@ -234,6 +235,7 @@ static struct verdict limit(struct request *r)
         holds->first = h;
     }
     if (holds) metrics_add(METRIC_LIMIT_CONN_PASSED, 1);
+    for (const struct held *h = holds ? holds->first : NULL; h; h = h->next) limit_zone_count(h->zone, LIMIT_PASSED);
     return v_next();
 }
 
@@ -248,6 +250,14 @@ static const struct variable variables[] = {
     { .name = "limit_conn_status", .get = get_status, .flags = VAR_NO_CACHE, .help = "What limit_conn decided: PASSED, REJECTED or REJECTED_DRY_RUN." },
     { .name = NULL },
 };
+
+static const struct limit_count_name counts[] = { { LIMIT_PASSED, "passed" }, { LIMIT_REJECTED, "rejected" }, { LIMIT_REJECTED_DRY_RUN, "rejected_dry_run" }, { 0, NULL } };
+static const struct limit_zones_shown shown = { counts, "limit_conn", "LimitConnNotFound", NULL };
+
+static int serve(struct api_call *c)
+{
+    return limit_zones_serve(c, ((const struct limit_conn_conf *) conf_values(cycle_current->conf->top, &limit_conn_module))->zones, &shown);
+}
 
 static const struct conf_type type_zone = { .syntax = "key zone=name:size [ipv6_prefix=bits]", .flags = CONF_MULTI, .min = 2, .max = 3, .parse = parse_zone };
 static const struct conf_type type_limit = { .syntax = "zone number", .size = sizeof(struct limits), .flags = CONF_MULTI, .min = 2, .max = 2, .parse = parse_limit };
@@ -266,7 +276,9 @@ static const struct directive rows[] = {
 static const struct hook hooks[] = { { .step = &step_preaccess, .name = "limit_conn", .run = limit, .order = ORDER_LIMIT_CONN }, { .step = NULL } };
 static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
 static const struct process_part process = { .open = open_zones, .worker_start = settle_all };
-static const struct module zones = { .name = "limit_conn_zones", .part = &process, .part_kind = &process_part_kind };
+static const struct api_part api[] = { { "http", "limit_conns", 6, 1u << METHOD_DELETE, true, serve }, { 0 } };
+static const struct module api_module = { .name = "limit_conn_api", .part = api, .part_kind = &api_part_kind };
+static const struct module zones = { .name = "limit_conn_zones", .part = &process, .part_kind = &process_part_kind, .extra = &api_module };
 
 struct module limit_conn_module = {
     .name = "limit_conn", .conf_size = sizeof(struct limit_conn_conf), .rows = rows, .finish = finish, .part = &part, .part_kind = &http_part_kind, .extra = &zones,

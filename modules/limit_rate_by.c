@@ -133,12 +133,14 @@ static struct table **zones_of(struct conf *cf)
 }
 
 /* "rate=100k", "burst=1m" */
-static bool read_size(struct text word, struct limit_zone *z)
+static bool read_size(struct conf *cf, struct text word, struct limit_zone *z, conf_result *why_out)
 {
     bool is_rate = text_starts(word, T("rate="));
     uint64_t n;
-    if (!conf_read_bytes(text_from(word, strlen(is_rate ? "rate=" : "burst=")), &n) || n > SHM_RATE_MOST || (is_rate && !n)) return false;
-    if (is_rate) z->rate = n;
+    if (!is_rate && !text_starts(word, T("burst="))) return false;
+    if (!conf_read_bytes(text_from(word, strlen(is_rate ? "rate=" : "burst=")), &n) || n > SHM_RATE_MOST || (is_rate && !n))
+        *why_out = conf_say(cf, "!invalid %s \"%.*s\"", is_rate ? "rate" : "parameter", TEXT_ARG(word));
+    else if (is_rate) z->rate = n;
     else z->burst = n;
     return true;
 }

@@ -1,11 +1,10 @@
 /*
  * limit_req: how many requests of a key may come in some time, over all workers. The buckets of a zone lie in shared memory
  * under the digests of their keys. A request that several zones count is counted in one after the other, and given back where
- * a later one refuses it.
+ * a later one refuses it. Zones that several servers count together: limit_req_sync.c.
  */
 #include "modules/limit_req.h"
 #include "modules/module.h"
-#include "http/limit_zone.h"
 #include "http/steps.h"
 #include "os/metrics.h"
 
@@ -23,6 +22,7 @@ struct limit_req_conf {
     flag          dry_run;
     unsigned      fields;
     struct table *zones;           /* of the top */
+    struct limit_server *servers;  /* of the top */
 };
 
 extern struct module limit_req_module;
@@ -43,7 +43,6 @@ static bool read_rate(struct text t, struct limit_zone *told)
         { TEXT_INIT("r/s"), 1000 }, { TEXT_INIT("r/m"), 60000 }, { TEXT_INIT("r/h"), 3600000 }, { TEXT_INIT("r/d"), 86400000 },
     };
     uint64_t n, ms = 1000;
-    if (!text_starts(t, T("rate="))) return false;
     t = text_from(t, strlen("rate="));
     for (size_t i = 0; i < countof(units); i++) {
         if (!text_ends(t, units[i].unit)) continue;
@@ -56,10 +55,18 @@ static bool read_rate(struct text t, struct limit_zone *told)
     return true;
 }
 
+static bool read_word(struct conf *cf, struct text word, struct limit_zone *told, conf_result *why_out)
+{
+    struct limit_req_conf *top = conf_own_values(cf, cf->top, &limit_req_module);
+    if (!text_starts(word, T("rate="))) return limit_sync_read(cf, &top->servers, word, told, why_out);
+    if (!read_rate(word, told)) *why_out = conf_say(cf, "!invalid rate \"%.*s\"", TEXT_ARG(word));
+    return true;
+}
+
 static conf_result parse_zone(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d, (void) field;
-    return limit_zone_read(cf, zones_of(cf), read_rate, &(struct limit_zone) { .rate = LIMIT_COST / 1000 });
+    return limit_zone_read(cf, zones_of(cf), read_word, &(struct limit_zone) { .rate = LIMIT_COST / 1000 });
 }
 
 static bool read_count(struct text t, uint64_t *out) { return text_u64(t, out) && *out <= INT32_MAX; }
@@ -98,13 +105,23 @@ static conf_result finish(struct conf *cf, void *values)
 {
     const struct limit_req_conf *top = values;
     limit_zones_check(cf, top->zones);
+    limit_sync_check(cf, top->zones);
     return NULL;
 }
 
+static const struct limit_req_conf *top_of(const struct cycle *c) { return conf_values(c->conf->top, &limit_req_module); }
+
+static void start(struct cycle *c, unsigned slot)
+{
+    (void) slot;
+    limit_sync_start(c, top_of(c)->zones, top_of(c)->servers);
+}
+
+static void stop(struct cycle *c) { limit_sync_stop(top_of(c)->servers); }
+
 static bool open_zones(struct cycle *c)
 {
-    const struct limit_req_conf *top = conf_values(c->conf->top, &limit_req_module);
-    return limit_zones_open(c, top->zones, "limit_req", sizeof(struct limit_bucket));
+    return limit_zones_open(c, top_of(c)->zones, "limit_req", sizeof(struct limit_bucket));
 }
 
 /* ---- counting ---- */
@@ -132,6 +149,18 @@ static bool take(struct limit_zone *z, struct siphash key, int64_t burst, struct
     return fits;
 }
 
+/* The bucket is as it was found elsewhere. */
+static void set(struct limit_zone *z, struct siphash key, int64_t excess)
+{
+    bool forgot;
+    shm_table_enter(z->table);
+    struct limit_bucket *b = shm_table_find(z->table, key);
+    if (!b) b = shm_table_add(z->table, key);
+    if (!b) b = make_room(z, key, &forgot);
+    *b = (struct limit_bucket) { clock_now.ms, excess };
+    shm_table_leave(z->table);
+}
+
 static void give_back(struct limit_zone *z, struct siphash key)
 {
     shm_table_enter(z->table);
@@ -147,31 +176,105 @@ static const struct text status_words[] = {
     { NULL, 0 }, TEXT_INIT("PASSED"), TEXT_INIT("DELAYED"), TEXT_INIT("REJECTED"), TEXT_INIT("DELAYED_DRY_RUN"), TEXT_INIT("REJECTED_DRY_RUN"),
 };
 
-struct counted { bool counts; struct siphash key; int64_t excess; };
+struct counted { bool counts, together; struct text text; struct siphash key; int64_t excess; };
 
 struct outcome { const struct limit *refused, *slowest; int64_t excess, slowest_excess; uint64_t delay_ms; };
 
-static struct outcome count(struct request *r, const struct limits *limits, struct counted *counted)
+/* A request on its way through the limits. */
+struct counting {
+    struct timer           timer;           /* for how long it waits for answers, then its delay */
+    struct request        *r;
+    const struct limits   *limits;
+    struct limit_question *asked;           /* waits for this */
+    bool                   late, answered, fits, delayed;
+    size_t                 at;
+    struct outcome         o;
+    struct counted         counted[];
+};
+
+static const struct limit *limit_of(const struct counting *k) { return &k->limits->v[k->at]; }
+
+static void told(void *arg, const int64_t *answer)
 {
-    struct outcome o = { .delay_ms = 0 };
-    for (size_t i = 0; i < limits->n; i++) {
-        const struct limit *l = &limits->v[i];
-        struct counted *k = &counted[i];
-        if (!(k->counts = limit_zone_key(l->zone, r, &k->key))) continue;
-        if (!take(l->zone, k->key, l->burst, r, &k->excess)) {
-            o.refused = l;
-            o.excess = k->excess;
-            for (size_t back = 0; back < i; back++)
-                if (counted[back].counts) give_back(limits->v[back].zone, counted[back].key);
-            return o;
-        }
-        uint64_t wait = l->delay == INT64_MAX || k->excess <= l->delay ? 0 : (uint64_t) (k->excess - l->delay) / l->zone->rate;
-        if (wait <= o.delay_ms) continue;
-        o.delay_ms = wait;
-        o.slowest = l;
-        o.slowest_excess = k->excess;
+    struct counting *k = arg;
+    struct counted *c = &k->counted[k->at];
+    struct limit_zone *z = limit_of(k)->zone;
+    k->asked = NULL;
+    k->answered = true;
+    limit_zone_count(z, answer ? LIMIT_COUNTED_TOGETHER : LIMIT_ALONE);
+    if (answer) {
+        c->together = k->fits = answer[0];
+        c->excess = answer[1];
+        if (k->fits) set(z, c->key, c->excess);
+    } else {
+        k->fits = take(z, c->key, limit_of(k)->burst, k->r, &c->excess);
     }
-    return o;
+    request_resume(k->r);
+}
+
+/* Nobody waits any longer: what is known here decides. */
+static void be_late(struct counting *k)
+{
+    const struct limit *l = limit_of(k);
+    struct limit_question *q = k->asked;
+    k->asked = NULL;
+    k->late = k->answered = true;
+    limit_zone_count(l->zone, LIMIT_LATE);
+    k->fits = take(l->zone, k->counted[k->at].key, l->burst, k->r, &k->counted[k->at].excess);
+    limit_sync_leave(q, k->fits);
+}
+
+static bool ask(struct counting *k)
+{
+    const struct limit *l = limit_of(k);
+    if (!l->zone->more || k->late) return false;
+    k->asked = limit_sync_take(l->zone, k->counted[k->at].text, l->burst, told, k);
+    if (!k->asked) limit_zone_count(l->zone, LIMIT_ALONE);
+    else if (!timer_is_set(&k->timer)) timer_set(&k->timer, limit_sync_wait_ms(l->zone));
+    return k->asked != NULL;
+}
+
+static void refuse(struct counting *k)
+{
+    k->o.refused = limit_of(k);
+    k->o.excess = k->counted[k->at].excess;
+    for (size_t i = 0; i < k->at; i++) {
+        const struct counted *c = &k->counted[i];
+        if (c->counts) give_back(k->limits->v[i].zone, c->key);
+        if (c->together) limit_sync_return(k->limits->v[i].zone, c->text);
+    }
+}
+
+static void pass(struct counting *k)
+{
+    const struct limit *l = limit_of(k);
+    int64_t excess = k->counted[k->at].excess;
+    uint64_t wait = l->delay == INT64_MAX || excess <= l->delay ? 0 : (uint64_t) (excess - l->delay) / l->zone->rate;
+    if (wait <= k->o.delay_ms) return;
+    k->o.delay_ms = wait;
+    k->o.slowest = l;
+    k->o.slowest_excess = excess;
+}
+
+/* One limit after the other. False: an answer is waited for. */
+static bool count(struct counting *k)
+{
+    for (; k->at < k->limits->n && !k->o.refused; k->at++) {
+        const struct limit *l = limit_of(k);
+        struct counted *c = &k->counted[k->at];
+        if (!k->answered) {
+            if (!(c->counts = limit_zone_text(l->zone, k->r, &c->text))) continue;
+            c->key = shm_table_key(l->zone->table, c->text);
+            if (ask(k)) return false;
+            k->fits = take(l->zone, c->key, l->burst, k->r, &c->excess);
+        }
+        k->answered = false;
+        if (k->fits) pass(k);
+        else refuse(k);
+        if (k->o.refused) break;
+    }
+    timer_stop(&k->timer);
+    return true;
 }
 
 static void say(struct request *r, const struct limit_req_conf *c, bool refused, const struct limit *l, int64_t excess)
@@ -211,53 +314,82 @@ static void add_fields(struct request *r, const struct limit_req_conf *c, const 
     response_add(r, FIELD_OTHER, T("RateLimit"), build_done(&state));
 }
 
-struct waiting { struct timer timer; struct request *r; };
-
-static void fire(struct timer *t) { request_resume(container_of(t, struct waiting, timer)->r); }
+static void fire(struct timer *t)
+{
+    struct counting *k = container_of(t, struct counting, timer);
+    if (k->asked) be_late(k);
+    request_resume(k->r);
+}
 
 static void stop_waiting(struct request *r, void *arg)
 {
-    struct waiting *w = arg;
+    struct counting *k = arg;
     (void) r;
-    timer_end(&w->timer);
+    timer_end(&k->timer);
+    if (k->asked) limit_sync_leave(k->asked, true);
+    k->asked = NULL;
 }
 
-static struct verdict delay(struct request *r, uint64_t ms)
+/* What each zone did with it, for the API. */
+static void keep_counts(const struct counting *k, bool dry_run)
 {
-    struct waiting *w = pool_new(r->pool, struct waiting);
-    w->r = r;
-    w->timer.fire = fire;
-    request_at_close(r, stop_waiting, w);
-    timer_set(&w->timer, ms);
-    *request_context(r, &limit_req_module) = w;
+    const struct outcome *o = &k->o;
+    if (o->refused) limit_zone_count(o->refused->zone, dry_run ? LIMIT_REJECTED_DRY_RUN : LIMIT_REJECTED);
+    for (size_t i = 0; i < k->limits->n && !o->refused; i++)
+        if (k->counted[i].counts) limit_zone_count(k->limits->v[i].zone, &k->limits->v[i] != o->slowest ? LIMIT_PASSED : dry_run ? LIMIT_DELAYED_DRY_RUN : LIMIT_DELAYED);
+}
+
+static struct verdict decide(struct request *r, const struct limit_req_conf *c, struct counting *k)
+{
+    const struct outcome *o = &k->o;
+    bool any = false;
+    for (size_t i = 0; i < c->limits.n; i++) any |= k->counted[i].counts;
+    if (!any) return v_next();
+    if (c->fields) add_fields(r, c, k->counted, o);
+    keep_counts(k, c->dry_run.on);
+    if (o->refused) {
+        say(r, c, true, o->refused, o->excess);
+        metrics_add(METRIC_LIMIT_REQ_REJECTED, 1);
+        r->main->limit_req_status = c->dry_run.on ? REJECTED_DRY_RUN : REJECTED;
+        return c->dry_run.on ? v_next() : v_reply((int) c->status);
+    }
+    r->main->limit_req_status = !o->delay_ms ? PASSED : c->dry_run.on ? DELAYED_DRY_RUN : DELAYED;
+    metrics_add(o->delay_ms ? METRIC_LIMIT_REQ_DELAYED : METRIC_LIMIT_REQ_PASSED, 1);
+    if (!o->delay_ms) return v_next();
+    say(r, c, false, o->slowest, o->slowest_excess);
+    if (c->dry_run.on) return v_next();
+    k->delayed = true;
+    timer_set(&k->timer, o->delay_ms);
     return v_wait();
+}
+
+static struct counting *begin(struct request *r, const struct limit_req_conf *c)
+{
+    struct counting *k = pool_zalloc(r->pool, sizeof *k + c->limits.n * sizeof *k->counted);
+    k->r = r;
+    k->limits = &c->limits;
+    k->timer.fire = fire;
+    return k;
 }
 
 static struct verdict limit(struct request *r)
 {
     const struct limit_req_conf *c = request_values(r, &limit_req_module);
     if (!c->limits.n) return v_next();
-    if (r->main->limit_req_status) {
-        const struct waiting *w = *request_context(r, &limit_req_module);
-        return w && timer_is_set(&w->timer) ? v_wait() : v_next();
+    void **context = request_context(r, &limit_req_module);
+    struct counting *k = *context;
+    if (k && (k->asked || (k->delayed && timer_is_set(&k->timer)))) return v_wait();
+    if (r->main->limit_req_status || (k && k->delayed)) return v_next();
+    if (!k) k = begin(r, c);
+    if (count(k)) {
+        struct verdict v = decide(r, c, k);
+        if (v.what != V_WAIT) return v;
     }
-    struct counted *counted = pool_array(r->pool, struct counted, c->limits.n);
-    struct outcome o = count(r, &c->limits, counted);
-    bool any = false;
-    for (size_t i = 0; i < c->limits.n; i++) any |= counted[i].counts;
-    if (!any) return v_next();
-    if (c->fields) add_fields(r, c, counted, &o);
-    if (o.refused) {
-        say(r, c, true, o.refused, o.excess);
-        metrics_add(METRIC_LIMIT_REQ_REJECTED, 1);
-        r->main->limit_req_status = c->dry_run.on ? REJECTED_DRY_RUN : REJECTED;
-        return c->dry_run.on ? v_next() : v_reply((int) c->status);
+    if (!*context) {
+        *context = k;
+        request_at_close(r, stop_waiting, k);
     }
-    r->main->limit_req_status = !o.delay_ms ? PASSED : c->dry_run.on ? DELAYED_DRY_RUN : DELAYED;
-    metrics_add(o.delay_ms ? METRIC_LIMIT_REQ_DELAYED : METRIC_LIMIT_REQ_PASSED, 1);
-    if (!o.delay_ms) return v_next();
-    say(r, c, false, o.slowest, o.slowest_excess);
-    return c->dry_run.on ? v_next() : delay(r, o.delay_ms);
+    return v_wait();
 }
 
 static bool get_status(struct eval *e, const struct variable *v, struct text name, struct text *out)
@@ -272,14 +404,26 @@ static const struct variable variables[] = {
     { .name = NULL },
 };
 
-static const struct conf_type type_zone = { .syntax = "key zone=name:size [rate=rate] [ipv6_prefix=bits]", .flags = CONF_MULTI, .min = 2, .max = 4, .parse = parse_zone };
+static const struct limit_count_name counts[] = {
+    { LIMIT_PASSED, "passed" }, { LIMIT_DELAYED, "delayed" }, { LIMIT_REJECTED, "rejected" }, { LIMIT_DELAYED_DRY_RUN, "delayed_dry_run" }, { LIMIT_REJECTED_DRY_RUN, "rejected_dry_run" }, { 0, NULL },
+};
+static const struct limit_zones_shown shown = { counts, "limit_req", "LimitReqNotFound", limit_sync_show };
+
+static int serve(struct api_call *c)
+{
+    return limit_zones_serve(c, top_of(cycle_current)->zones, &shown);
+}
+
+static const struct conf_type type_zone = {
+    .syntax = "key zone=name:size [rate=rate] [ipv6_prefix=bits] [sync=redis://[user:password@]host[:port][/db]] [sync_timeout=time]", .flags = CONF_MULTI, .min = 2, .max = 6, .parse = parse_zone,
+};
 static const struct conf_type type_limit = { .syntax = "zone=name [burst=number] [nodelay | delay=number]", .size = sizeof(struct limits), .flags = CONF_MULTI, .min = 1, .max = 3, .parse = parse_limit };
 static const struct conf_choice levels[] = { { "info", L_INFO }, { "notice", L_NOTICE }, { "warn", L_WARN }, { "error", L_ERR }, { NULL, 0 } };
 static const struct conf_choice field_choices[] = { { "off", 0 }, { "retry_after", FIELDS_RETRY_AFTER }, { "rate_limit", FIELDS_RATE_LIMIT }, { NULL, 0 } };
 static const struct conf_bounds statuses = { 400, 599 };
 
 static const struct directive rows[] = {
-    D_DO(&type_zone, "limit_req_zone", IN_HTTP, NULL, NULL, "Shared memory that counts the requests of each key, and how many of one key may come a second (r/s), minute (r/m), hour (r/h) or day (r/d)."),
+    D_DO(&type_zone, "limit_req_zone", IN_HTTP, NULL, NULL, "Shared memory that counts the requests of each key, and how many of one key may come a second (r/s), minute (r/m), hour (r/h) or day (r/d). With sync all servers that name the same zone of a Redis server count together; a request waits sync_timeout (5ms) for its answer, then this server decides alone."),
     D_TYPE(struct limit_req_conf, limits, struct limits, &type_limit, "limit_req", IN_HSL, NULL, "Limits requests by a zone: what comes too fast waits, or above the burst is refused."),
     { .name = "limit_req_status", .type = &conf_num, .where = IN_HSL, .offset = FIELD(struct limit_req_conf, status, int64_t), .dflt = "503", .data = &statuses, .help = "The status of requests that limit_req refuses." },
     D_ENUM(struct limit_req_conf, log_level, "limit_req_log_level", IN_HSL, "error", levels, "The level at which refused requests are logged; delayed ones are logged one level below."),
@@ -291,8 +435,10 @@ static const struct directive rows[] = {
 
 static const struct hook hooks[] = { { .step = &step_preaccess, .name = "limit_req", .run = limit, .order = ORDER_LIMIT_REQ }, { .step = NULL } };
 static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
-static const struct process_part process = { .open = open_zones };
-static const struct module zones = { .name = "limit_req_zones", .part = &process, .part_kind = &process_part_kind };
+static const struct api_part api[] = { { "http", "limit_reqs", 6, 1u << METHOD_DELETE, true, serve }, { 0 } };
+static const struct module api_module = { .name = "limit_req_api", .part = api, .part_kind = &api_part_kind };
+static const struct process_part process = { .open = open_zones, .worker_start = start, .worker_end = stop };
+static const struct module zones = { .name = "limit_req_zones", .part = &process, .part_kind = &process_part_kind, .extra = &api_module };
 
 struct module limit_req_module = {
     .name = "limit_req", .conf_size = sizeof(struct limit_req_conf), .rows = rows, .finish = finish, .part = &part, .part_kind = &http_part_kind, .extra = &zones,

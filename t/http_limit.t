@@ -2,6 +2,7 @@
 use lib 't/lib';
 use Weir;
 use Weir::Compare;
+use JSON::PP;
 use Time::HiRes qw(time sleep);
 
 # What is still asked for at a backend until the client lets go.
@@ -128,6 +129,9 @@ http {
     limit_req_zone $binary_remote_addr zone=net:1m rate=1r/d ipv6_prefix=64;
     limit_req_zone $arg_k zone=small:32k rate=1r/d;
     limit_conn_zone $arg_k zone=conn:32k;
+    limit_conn_zone $arg_k zone=conn2:32k;
+    limit_req_zone $arg_k zone=dry:32k rate=20r/s;
+    limit_req_zone $arg_k zone=wait:32k rate=20r/s;
     limit_req_status 429;
     server {
         listen 127.0.0.1:%%PORT_0%%;
@@ -138,6 +142,9 @@ http {
         location /small/ { limit_req zone=small; alias %%TESTDIR%%/html/; }
         location /conn/ { limit_conn conn 3; proxy_pass http://%%SLOW%%; }
         location /pid { return 200 $pid; }
+        location /dry/ { limit_req zone=dry burst=1; limit_req_dry_run on; limit_conn conn2 1; limit_conn_dry_run on; proxy_pass http://%%SLOW%%; }
+        location /wait/ { limit_req zone=wait burst=1; alias %%TESTDIR%%/html/; }
+        location /api { api write=on; }
     }
 }
 EOC
@@ -165,6 +172,26 @@ for my $k (1 .. 900) { $c->request('GET', "/small/a?k=$k"); $c->response(method 
 is($own->get('/small/a?k=900')->status, 429, 'the newest key is known in a full zone');
 is($own->get('/small/a?k=1')->status, 200, 'the oldest one was forgotten');
 is(scalar(() = $own->error_log =~ /zone "small" of limit_req is full/g), 1, 'which was told once') or diag($own->error_log);
+
+# What each zone did, for the API.
+sub api { my ($path, $method) = @_; my $m = $own->raw(($method // 'GET') . " /api/9/http/$path HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); return length $m->body ? decode_json($m->body) : $m->status }
+is_deeply(api('limit_reqs/hour'), { passed => 3, delayed => 0, rejected => 2, delayed_dry_run => 0, rejected_dry_run => 0 }, 'limit_reqs, over a reload');
+$own->get('/wait/a?k=1') for 1 .. 3;
+is(api('limit_reqs/wait')->{passed} + api('limit_reqs/wait')->{delayed}, 3, 'passed or delayed');
+cmp_ok(api('limit_reqs/wait')->{delayed}, '>', 0, 'delayed');
+my $ask = $slow->requests;
+my $first = $own->connect;
+$first->send("GET /dry/x?k=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+wait_for(sub { $slow->requests > $ask });
+$_->response(method => 'GET') for map { my $c = $own->connect; $c->send("GET /dry/fast?k=1 HTTP/1.1\r\nHost: a\r\n\r\n" x 8); ($c) x 8 } 1;
+my $dry = api('limit_reqs/dry');
+is($dry->{passed} + $dry->{delayed_dry_run} + $dry->{rejected_dry_run}, 9, 'dry runs') or diag(explain($dry));
+is($dry->{delayed} + $dry->{rejected}, 0, 'are not counted as others');
+is_deeply(api('limit_conns/conn2'), { passed => 1, rejected => 0, rejected_dry_run => 8 }, 'limit_conns');
+$first->close;
+is_deeply([sort keys %{ api('limit_conns') }], ['conn', 'conn2'], 'all of them');
+is(api('limit_reqs/hour', 'DELETE') . api('limit_reqs/hour')->{passed}, '2040', 'begins anew');
+is(api('limit_reqs/none')->{error}{code} . api('limit_conns/none')->{error}{code}, 'LimitReqNotFoundLimitConnNotFound', 'no such zone');
 
 # Requests in hand when their worker is killed are given back.
 sub status_of { return $own->get('/conn/fast?k=1')->status }

@@ -40,7 +40,7 @@ static bool is_client_address(const struct template *key)
     return text_eq(s, T("$binary_remote_addr")) || text_eq(s, T("${binary_remote_addr}"));
 }
 
-conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct text word, struct limit_zone *told), struct limit_zone *told)
+conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct conf *cf, struct text word, struct limit_zone *told, conf_result *why_out), struct limit_zone *told)
 {
     conf_result why;
     struct limit_zone *z = NULL;
@@ -55,8 +55,8 @@ conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(
             if (!text_u64(text_from(word, strlen("ipv6_prefix=")), &prefix) || prefix == 0 || prefix > 128)
                 return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
             if (!is_client_address(key)) return conf_say(cf, "!parameter \"%.*s\" is for the key \"$binary_remote_addr\"", TEXT_ARG(word));
-        } else if (read && (text_starts(word, T("rate=")) || text_starts(word, T("burst=")))) {
-            if (!read(word, told)) return conf_say(cf, "!invalid %s \"%.*s\"", word.p[0] == 'r' ? "rate" : "parameter", TEXT_ARG(word));
+        } else if (read && read(cf, word, told, &why)) {
+            if (why) return why;
         } else {
             return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
         }
@@ -65,6 +65,7 @@ conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(
     z->key = key;
     z->rate = told->rate;
     z->burst = told->burst;
+    z->more = told->more;
     z->ipv6_prefix = (unsigned) prefix;
     return NULL;
 }
@@ -88,23 +89,62 @@ bool limit_zones_open(struct cycle *c, const struct table *zones, const char *ki
     for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) {
         struct limit_zone *z = v;
         z->table = shm_table_open(pool_printf(c->pool, "%s %.*s", kind, TEXT_ARG(name)), z->size, value_size, 1, NULL);
-        if (!z->table) return false;
+        if (!z->table || !(z->counts = shm_object(shm_table_zone(z->table), T("counts"), sizeof *z->counts, NULL))) return false;
     }
     return true;
 }
 
+bool limit_zone_text(const struct limit_zone *z, struct request *r, struct text *out)
+{
+    enum { ADDRESS = 16 };
+    *out = template_render(z->key, &r->eval);
+    if (z->ipv6_prefix && out->n == ADDRESS && r->peer->family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&r->peer->in6.sin6_addr)) {
+        char *p = pool_bytes(r->pool, ADDRESS);
+        memcpy(p, out->p, ADDRESS);
+        for (unsigned bit = z->ipv6_prefix; bit < 128; bit++) p[bit / 8] = (char) (p[bit / 8] & ~(0x80 >> bit % 8));
+        out->p = p;
+    }
+    return out->n != 0;
+}
+
 bool limit_zone_key(const struct limit_zone *z, struct request *r, struct siphash *out)
 {
-    struct text key = template_render(z->key, &r->eval);
-    char room[16];
-    if (!key.n) return false;
-    if (z->ipv6_prefix && key.n == sizeof room && r->peer->family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&r->peer->in6.sin6_addr)) {
-        memcpy(room, key.p, sizeof room);
-        for (unsigned bit = z->ipv6_prefix; bit < 128; bit++) room[bit / 8] = (char) (room[bit / 8] & ~(0x80 >> bit % 8));
-        key.p = room;
-    }
+    struct text key;
+    if (!limit_zone_text(z, r, &key)) return false;
     *out = shm_table_key(z->table, key);
     return true;
 }
 
 bool limit_zone_may_tell(const struct limit_zone *z) { return shm_table_may_tell(z->table, clock_now.ms, TOLD_EVERY_MS); }
+
+/* ---- for the API ---- */
+
+static json_t *show(const struct limit_zone *z, const struct limit_zones_shown *shown)
+{
+    json_t *j = json_object();
+    for (size_t i = 0; shown->counts[i].name; i++)
+        json_object_set_new(j, shown->counts[i].name, json_integer((json_int_t) atomic_load_explicit(&z->counts->v[shown->counts[i].what], memory_order_relaxed)));
+    if (shown->more) shown->more(z, j);
+    return j;
+}
+
+int limit_zones_serve(struct api_call *c, const struct table *zones, const struct limit_zones_shown *shown)
+{
+    struct text name;
+    void *v;
+    if (c->depth > 1) return api_refuse(c, 404, "PathNotFound", "path not found");
+    if (!c->depth && c->method != METHOD_GET) return api_refuse(c, 405, "MethodDisabled", "method disabled");
+    if (!c->depth) {
+        c->answer = json_object();
+        for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) json_object_setn_new(c->answer, name.p, name.n, show(v, shown));
+        return 200;
+    }
+    const struct limit_zone *z = zones ? table_get(zones, c->rest[0]) : NULL;
+    if (!z) return api_refuse(c, 404, shown->code, "%s not found", shown->kind);
+    if (c->method == METHOD_GET) {
+        c->answer = show(z, shown);
+        return 200;
+    }
+    for (size_t i = 0; i < LIMIT_COUNTS; i++) atomic_store(&z->counts->v[i], 0);
+    return 204;
+}
