@@ -222,7 +222,7 @@ while (@many < 700) {
 ok(wait_for(sub { $own->error_log =~ /zone "conn" of limit_conn is full/ }), 'a full zone of limit_conn is told after ' . @many);
 is($own->get('/conn/fast?k=new')->status, 503, 'and refuses new keys');
 $_->close for @many;
-ok(wait_for(sub { $own->get('/conn/fast?k=new')->status == 200 }), 'until some are gone');
+ok(wait_for(sub { my $m = $own->get('/conn/fast?k=new'); $m && $m->status == 200 }), 'until some are gone');
 
 for (['limit_req_zone $uri zone=a:1m;limit_req_zone $host zone=a:1m;', 'limit_req_zone "a" is already bound to key "$uri"'], ['limit_req_zone $uri zone=a:1k;', 'zone "zone=a:1k" is too small'],
     ['limit_req_zone $uri rate=1r/s;', '"limit_req_zone" must have "zone" parameter'], ['limit_req_zone $uri zone=a:1m rate=0r/s;', 'invalid rate "rate=0r/s"'],
