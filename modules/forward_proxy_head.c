@@ -40,21 +40,13 @@ static const enum field_id passed_strictly[] = {
 };
 static const char uniform[] = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAccept-Language: en\r\n";
 
-/* RFC 9110 7.6.1: what any Connection names goes no further; framing, Host and what else is ours cannot be named away. */
-static bool is_hop(const struct fields *all, const struct field *f)
-{
-    for (unsigned i = 0; i < all->n; i++)
-        if (all->v[i].id == FIELD_CONNECTION && value_names(all->v[i].value, f->name)) return true;
-    return false;
-}
-
 static bool is_passed(const struct request *r, const struct forward_conf *c, const struct field *f)
 {
-    if (f->id != FIELD_OTHER && is_ours(f->id)) return false;
+    if (f->id != FIELD_OTHER && is_ours(f->id)) return false;      /* framing, Host and what else is ours cannot be named away either */
     if (c->forwarded != FORWARDED_PASS && (f->id == FIELD_FORWARDED || f->id == FIELD_X_FORWARDED_FOR || f->id == FIELD_X_REAL_IP))
         if (!(c->forwarded == FORWARDED_APPEND && f->id == FIELD_X_FORWARDED_FOR) && !(c->forwarded == FORWARDED_RFC7239 && f->id == FIELD_FORWARDED)) return false;
     if (c->anonymize == ANONYMIZE_STANDARD && names_client(f)) return false;
-    return !r->in_at[FIELD_CONNECTION] || !is_hop(&r->in, f);
+    return !r->in_at[FIELD_CONNECTION] || !value_nominates(r->in.v, r->in.n, f->name);
 }
 
 /* ---- writing ---- */
@@ -182,7 +174,7 @@ static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n
     for (unsigned i = 0; i < as_came.n; i++) {
         const struct field *f = &as_came.v[i];
         bool ours = f->id == FIELD_PROXY_AUTHENTICATE || f->id == FIELD_PROXY_AUTHENTICATION_INFO;
-        bool hop = f->id != FIELD_UPGRADE && f->id != FIELD_CONTENT_LENGTH && is_hop(&as_came, f);
+        bool hop = f->id != FIELD_UPGRADE && f->id != FIELD_CONTENT_LENGTH && value_nominates(as_came.v, as_came.n, f->name);
         if (!ours && !hop) all->v[kept++] = *f;
     }
     all->n = kept;

@@ -107,7 +107,7 @@ static bool make_request(struct exchange *x)
 
 static const struct gateway_protocol proxy_protocol = {
     .name = "http", .make_request = make_request, .restart = answer_restart, .parse_head = answer_parse_head, .parse_body = answer_parse_body,
-    .raw_left = answer_raw_left, .raw_took = answer_raw_took, .ends_at_eof = answer_ends_at_eof, .frame_body = answer_frame_body,
+    .raw_left = answer_raw_left, .raw_took = answer_raw_took, .ends_at_eof = answer_ends_at_eof, .frame_body = proxy_frame_body, .frames_whole = true,
     .rewrite_field = proxy_redirect_field,
 };
 
@@ -294,6 +294,8 @@ static const struct conf_choice versions[] = { { "1.0", 1000 }, { "1.1", 1001 },
 static const struct directive rows[] = {
     GATEWAY_ROWS(struct proxy_conf, g, "proxy_", "proxy_temp", gateway_next_choices),
     D_FLAG(struct proxy_conf, g.pass_trailers, "proxy_pass_trailers", IN_HSL, "off", "Whether trailer fields of the answer are passed to the client."),
+    { .name = "proxy_pass_request_trailers", .type = &conf_flag, .where = IN_HSL, .offset = FIELD(struct proxy_conf, g.pass_request_trailers, flag), .dflt = "off", .since = "weir",
+      .help = "Whether trailer fields of a chunked request are passed to the proxied server, which then gets the body chunked." },
     D_TYPE(struct proxy_conf, headers, struct proxy_headers, &proxy_header_type, "proxy_set_header", IN_HSL, NULL, "A field of the request as it is passed on; an empty value leaves it out."),
     D_TYPE(struct proxy_conf, redirects, struct proxy_redirects, &proxy_redirect_type, "proxy_redirect", IN_HSL, "default", "What in Location and Refresh of the answer is replaced."),
     D_TYPE(struct proxy_conf, domains, struct proxy_redirects, &proxy_cookie_domain_type, "proxy_cookie_domain", IN_HSL, "off", "What in the Domain of cookies of the answer is replaced."),

@@ -81,6 +81,8 @@ extern const struct conf_type proxy_header_type, proxy_redirect_type, proxy_cook
 conf_result proxy_head_compile(struct conf *cf, struct proxy_conf *c);
 /* x->send.head, and what it says of the body. False: 500, logged. */
 bool proxy_head_make(struct exchange *x);
+/* gateway_protocol's frame_body: the client's trailers with the last chunk, where they are passed. */
+void proxy_frame_body(struct exchange *x, struct chain *in, enum body_end end, struct chain *out);
 /* The part of the url after the host, as it is sent. Empty: there is none, logged. */
 struct text proxy_uri(struct request *r, const struct proxy_request *q);
 /* gateway_protocol's rewrite_field. */

@@ -158,11 +158,10 @@ static void put_field(struct build *b, const struct field *f)
 /* RFC 9110 7.6.1: fields that Connection names are for the next hop only. */
 static void put_client_fields(struct build *b, const struct request *r, const struct proxy_head *h)
 {
-    struct text connection = request_value(r, FIELD_CONNECTION);
-    bool nominates = connection.n && !text_eq_nocase(connection, T("keep-alive")) && !text_eq_nocase(connection, T("close"));
+    bool nominates = r->in_at[FIELD_CONNECTION] && value_nominates_any(r->in.v, r->in.n);
     for (unsigned i = 0; i < r->in.n; i++) {
         const struct field *f = &r->in.v[i];
-        if (!is_passed(h, f) || (unlikely(nominates) && value_names(connection, f->name))) continue;
+        if (!is_passed(h, f) || (unlikely(nominates) && value_nominates(r->in.v, r->in.n, f->name))) continue;
         if (!is_plain(f) || nominates) {
             put_field(b, f);
             continue;
@@ -222,6 +221,12 @@ static void put_part(struct build *b, const struct part *p, struct exchange *x)
     }
 }
 
+/* RFC 9112 7.1.2: only a chunked body has trailers. */
+static bool passes_trailers(const struct proxy_conf *c)
+{
+    return c->g.pass_request_trailers.on && c->g.pass_headers.on && c->g.pass_body.on && c->version >= 1001;
+}
+
 static struct text body_of(struct exchange *x)
 {
     struct proxy_request *q = proxy_of(x);
@@ -232,7 +237,7 @@ static struct text body_of(struct exchange *x)
         body = template_render(q->conf->body, &x->r->eval);
         x->send.body_set = true;
         q->length_up = (int64_t) body.n;
-    } else if (r->in_chunked && r->body && r->body->whole) {
+    } else if (r->in_chunked && r->body && r->body->whole && !(r->in_trailers.n && passes_trailers(q->conf))) {
         q->length_up = r->body->length;
     } else if (r->in_chunked) {
         q->answer.chunked_up = true;
@@ -251,6 +256,27 @@ static void put_target(struct build *b, struct text uri)
         build_text(b, text_of(from, (size_t) (p - from)));
         if (p < end) build_fmt(b, "%%%02X", (unsigned char) *p);
     }
+}
+
+/* What proxy_set_header says cannot be said by the client's trailers: some servers take those for fields of the head. */
+static struct text last_chunk(const struct exchange *x)
+{
+    const struct request *r = x->r;
+    const struct proxy_head *h = proxy_of(x)->conf->head;
+    struct build b = build_in_pool(r->pool, 0, 0);
+    build_lit(&b, "0\r\n");
+    for (unsigned i = 0; i < r->in_trailers.n; i++)
+        if (is_passed(h, &r->in_trailers.v[i])) put_field(&b, &r->in_trailers.v[i]);
+    build_lit(&b, "\r\n");
+    return build_done(&b);
+}
+
+void proxy_frame_body(struct exchange *x, struct chain *in, enum body_end end, struct chain *out)
+{
+    const struct proxy_request *q = proxy_of(x);
+    bool trailers = q->answer.chunked_up && end == BODY_FINAL && x->r->in_trailers.n && passes_trailers(q->conf);
+    answer_frame_body(x, in, trailers ? BODY_MORE : end, out);
+    if (trailers) chain_add_text(out, last_chunk(x));
 }
 
 bool proxy_head_make(struct exchange *x)

@@ -105,4 +105,7 @@ is($echo->connections - $before, 1, 'six requests went over one connection');
 $m = $w->get('/', headers => [Connection => 'close, X-Hop', 'X-Hop' => '1', 'X-Stays' => '2']);
 unlike($m->body, qr/X-Hop/, 'a field that Connection names is for one hop');
 like($m->body, qr/X-Stays: 2/, 'the others are passed');
+$m = $w->get('/', headers => [(map { ("X-F$_" => 1) } 1 .. 300), Connection => 'close, X-Hop', 'X-Hop' => '1']);
+unlike($m->body, qr/X-Hop/, 'also when it comes behind 300 others');
+is($m->header('Connection'), 'close', 'and what else it says is seen');
 done_testing;

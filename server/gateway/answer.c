@@ -49,6 +49,7 @@ static enum gateway_parse end_of_head(struct exchange *x)
         up->upgrade = true;
     }
     up->keepalive = may_keep(x, f);
+    up->nominates = value_nominates_any(up->fields.v, up->fields.n);
     up->length = f->length;
     up->no_body = f->kind == FRAMING_NONE;
     q->left = f->kind == FRAMING_LENGTH ? f->length : 0;
@@ -104,9 +105,9 @@ static void add_slice(struct chain *out, struct chunk *chunk, const char *p, siz
 
 static void keep_trailer(struct exchange *x, const struct field *f)
 {
-    if (field_is(f->id, F_NO_TRAILER)) return;
+    if (field_is(f->id, F_NO_TRAILER) || f->bad_name || (x->up.nominates && value_nominates(x->up.fields.v, x->up.fields.n, f->name))) return;
     fields_add(&x->up.trailers, x->r->pool, f->id, f->name, f->value);
-    if (x->conf->pass_trailers.on) fields_add(&x->r->out.trailers, x->r->pool, f->id, f->name, f->value);
+    if (x->conf->pass_trailers.on && !gateway_hides(x->conf->hidden, f)) fields_add(&x->r->out.trailers, x->r->pool, f->id, f->name, f->value);
 }
 
 static enum gateway_parse parse_chunked(struct exchange *x, struct chunk *chunk, const char *p, size_t n, struct chain *out, size_t *used_out)

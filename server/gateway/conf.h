@@ -47,7 +47,7 @@ struct gateway_conf {
     flag                  bind_dynamic, request_dynamic;
     bool                  dynamic;       /* made by check: any of allow, bind_dynamic, request_dynamic */
     bool                  timed;         /* made by check: any of try_timeout, deadline, backoff */
-    flag                  buffering, request_buffering, pass_headers, pass_body, pass_trailers;
+    flag                  buffering, request_buffering, pass_headers, pass_body, pass_trailers, pass_request_trailers;
     flag                  intercept_errors, ignore_client_abort, socket_keepalive, force_ranges;
     unsigned              ignore_headers;
     bytes                 buffer_size, busy_buffers_size, max_temp_file_size, temp_file_write_size;

@@ -63,6 +63,7 @@ struct upstream_response {
     int64_t       length;                    /* of the body as the fields tell it; -1: they do not */
     bool          no_body;                   /* nothing follows the head */
     bool          keepalive;                 /* the connection may serve again once the body is read */
+    bool          nominates;                 /* Connection names fields: they go no further */
     bool          upgrade;                   /* bytes both ways from here */
     bool          own_page;                  /* nothing but a status: the client gets our page, or error_page's */
 };

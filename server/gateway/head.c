@@ -3,6 +3,7 @@
 #include "gateway/tunnel.h"
 #include "http/core_conf.h"
 #include "wire/uri.h"
+#include "wire/value.h"
 
 /* ---- what becomes of the upstream's fields ---- */
 
@@ -64,7 +65,7 @@ static void take_field(struct exchange *x, const struct field *f)
         if (x->conf->force_ranges.on) return;
         break;
     case FIELD_TRAILER:
-        if (!x->conf->pass_trailers.on) return;
+        if (!x->conf->pass_trailers.on || x->r->version < 1001) return;
         break;
     case FIELD_UPGRADE:
         if (!x->up.upgrade) return;
@@ -87,7 +88,9 @@ static void fill_response(struct exchange *x)
     out->length = x->up.length;
     out->unconditional = true;
     out->accept_ranges = out->single_range = x->conf->force_ranges.on;
-    for (unsigned i = 0; i < x->up.fields.n; i++) take_field(x, &x->up.fields.v[i]);
+    const struct fields *f = &x->up.fields;
+    for (unsigned i = 0; i < f->n; i++)
+        if (likely(!x->up.nominates) || f->v[i].id == FIELD_UPGRADE || !value_nominates(f->v, f->n, f->v[i].name)) take_field(x, &f->v[i]);
 }
 
 /* ---- another answer instead ---- */

@@ -184,7 +184,7 @@ static bool wrong(const char *what, const char *why)
 static void take_field(struct request *r, struct text name, struct text value)
 {
     struct field *f = fields_add(&r->in, r->pool, field_lookup(name), name, value);
-    if (f->id != FIELD_OTHER && !r->in_at[f->id]) r->in_at[f->id] = (uint8_t) r->in.n;
+    if (f->id != FIELD_OTHER && !r->in_at[f->id]) r->in_at[f->id] = (uint16_t) r->in.n;
 }
 
 /* What was asked, in parts. */

@@ -1,5 +1,6 @@
 /* h1_body: the request's body from the connection's buffer, as far as its reader has room (RFC 9112 6 and 7). */
 #include "http/h1_conn.h"
+#include "wire/value.h"
 #include <errno.h>
 
 enum { TRAILERS_MOST = 8192, DISCARD_MOST = 65536 };
@@ -69,10 +70,18 @@ static bool give_length(struct h1 *h, size_t room)
     return true;
 }
 
-static void take_trailer(struct request *r, const struct field *f)
+/* RFC 9110 6.5.1: what a trailer must not say is dropped, and 7.6.1: what Connection names. False: there are too many. */
+static bool take_trailer(struct h1 *h, const struct field *f)
 {
-    if (field_is(f->id, F_NO_TRAILER) || f->bad_name) return;     /* RFC 9110 6.5.1 */
+    struct request *r = h->r;
+    if (++h->body->trailers > (uint64_t) http_core(r)->max_headers) {
+        request_log(r, L_INFO, 0, "client sent too many trailer lines");
+        return false;
+    }
+    bool bad = f->bad_name || (f->has_underscore && !http_core(r)->underscores_in_headers.on);
+    if (bad || field_is(f->id, F_NO_TRAILER) || value_nominates(r->in.v, r->in.n, f->name)) return true;
     fields_add(&r->in_trailers, r->pool, f->id, f->name, f->value);
+    return true;
 }
 
 static bool give_chunked(struct h1 *h, size_t room)
@@ -93,8 +102,9 @@ static bool give_chunked(struct h1 *h, size_t room)
             chunked_room(c, pool_bytes(h->r->pool, TRAILERS_MOST), TRAILERS_MOST);
             continue;
         case CHUNKED_TRAILER:
-            take_trailer(h->r, &c->trailer);
-            continue;
+            if (take_trailer(h, &c->trailer)) continue;
+            fail(h, fault_row(FAULT_TRAILERS_LARGE)->status, &in);
+            return false;
         case CHUNKED_END:
             complete(h, &in);
             return false;

@@ -39,6 +39,7 @@ struct h1_body {
     enum framing_kind kind;
     uint64_t          left;            /* by length */
     bool              reading;         /* h1_body_read is on the stack */
+    uint32_t          trailers;        /* lines so far */
     struct chunked   *chunked;
 };
 

@@ -210,7 +210,7 @@ static enum h1_took take_field(struct h1 *h, const struct field *f)
     }
     if (unlikely(r->in.n == r->in.cap)) fields_grow(&r->in, r->pool);
     r->in.v[r->in.n++] = *f;
-    if (f->id != FIELD_OTHER && !r->in_at[f->id] && r->in.n <= UINT8_MAX) r->in_at[f->id] = (uint8_t) r->in.n;
+    if (f->id != FIELD_OTHER && !r->in_at[f->id] && r->in.n <= UINT16_MAX) r->in_at[f->id] = (uint16_t) r->in.n;
     return H1_TOOK_MORE;
 }
 

@@ -89,7 +89,7 @@ static void take_fields(struct request *r, struct text *rest, unsigned count)
         struct text name = take(rest), value = take(rest);
         enum field_id id = field_lookup(name);
         fields_add(&r->in, r->pool, id, name, value);
-        if (id != FIELD_OTHER && !r->in_at[id]) r->in_at[id] = (uint8_t) r->in.n;
+        if (id != FIELD_OTHER && !r->in_at[id]) r->in_at[id] = (uint16_t) r->in.n;
     }
 }
 

@@ -163,7 +163,7 @@ struct request {
     uint16_t               host_port;      /* 0: none given */
     struct fields          in;
     struct fields          in_trailers;
-    uint8_t                in_at[FIELD_COUNT];   /* 1 + place of the first field of that id among the first 255, 0: none */
+    uint16_t               in_at[FIELD_COUNT];   /* 1 + place of the first field of that id among the first 65535, 0: none */
     int64_t                in_length;      /* Content-Length; -1: none */
     bool                   in_chunked;
     uint64_t               in_bytes;       /* $request_length */

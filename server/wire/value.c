@@ -58,6 +58,20 @@ bool value_names(struct text list, struct text token)
     return false;
 }
 
+bool value_nominates(const struct field *v, size_t n, struct text name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (v[i].id == FIELD_CONNECTION && value_names(v[i].value, name)) return true;
+    return false;
+}
+
+bool value_nominates_any(const struct field *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (v[i].id == FIELD_CONNECTION && v[i].value.n && !text_eq_nocase(v[i].value, T("keep-alive")) && !text_eq_nocase(v[i].value, T("close"))) return true;
+    return false;
+}
+
 static struct text unquoted(struct text t)
 {
     bool quotes = t.n >= 2 && t.p[0] == '"' && t.p[t.n - 1] == '"';

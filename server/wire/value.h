@@ -2,7 +2,7 @@
 #ifndef WIRE_VALUE_H
 #define WIRE_VALUE_H
 
-#include "base/text.h"
+#include "wire/field.h"
 
 /* RFC 9110 5.6.2: not empty, token characters only. */
 bool value_is_token(struct text t);
@@ -14,6 +14,10 @@ bool value_next(struct text *rest, struct text *item_out);
 bool value_has(struct text list, struct text token);
 /* The same by commas alone: where quotes have no meaning (Connection), and what is in them must not hide behind them. */
 bool value_names(struct text list, struct text token);
+/* RFC 9110 7.6.1: does any Connection among the n fields at v name the field of this name? Then it goes no further. */
+bool value_nominates(const struct field *v, size_t n, struct text name);
+/* May they name any? The usual "keep-alive" and "close" do not. */
+bool value_nominates_any(const struct field *v, size_t n);
 
 /* RFC 9110 5.6.6: takes ";name=value" off *rest, which begins behind an element's own part; a quoted value is without its
  * quotes (backslashes are as they came), a parameter without "=" has an empty value. False: there is none left. */
