@@ -203,13 +203,13 @@ static struct verdict answer(struct request *r)
         if (v.what != V_NEXT) return v;
     }
     int status = 500;
-    struct group *g = gateway_pass_group(r, r->location->content_data, &status);
-    if (!g) return v_reply(status);
+    struct gateway_target to = { .scheme = T("fastcgi"), .uri = r->uri };
+    if (!gateway_pass_find(r, r->location->content_data, &to, &status)) return v_reply(status);
     struct fastcgi *f = pool_new(r->pool, struct fastcgi);
     f->conf = c;
     f->head = pool_bytes(r->pool, c->g.buffer_size.bytes);
-    struct exchange *x = exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = T("fastcgi"), .uri = r->uri }, f);
-    x->keep = c->keep_conn.on && g->keep.connections > 0;
+    struct exchange *x = exchange_open(r, &protocol, &c->g, &to, f);
+    x->keep = c->keep_conn.on && to.group && to.group->keep.connections > 0;
     return exchange_start(x);
 }
 
@@ -217,7 +217,7 @@ static conf_result parse_pass(struct conf *cf, const struct directive *d, void *
 {
     struct gateway_pass *p;
     (void) d, (void) field;
-    return gateway_pass_parse(cf, cf->words[1], answer, &p);
+    return gateway_pass_parse(cf, cf->words[1], NULL, answer, &p);
 }
 
 static conf_result parse_split(struct conf *cf, const struct directive *d, void *field)

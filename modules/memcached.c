@@ -126,12 +126,12 @@ static struct verdict answer(struct request *r)
     if (r->method != METHOD_GET && r->method != METHOD_HEAD) return v_reply(405);
     reqbody_discard(r);
     int status = 500;
-    struct group *g = gateway_pass_group(r, r->location->content_data, &status);
-    if (!g) return v_reply(status);
+    struct gateway_target to = { .scheme = T("memcached"), .uri = r->uri };
+    if (!gateway_pass_find(r, r->location->content_data, &to, &status)) return v_reply(status);
     struct memcached *m = pool_new(r->pool, struct memcached);
     m->conf = c;
-    struct exchange *x = exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = g, .scheme = T("memcached"), .uri = r->uri }, m);
-    x->keep = g->keep.connections > 0;
+    struct exchange *x = exchange_open(r, &protocol, &c->g, &to, m);
+    x->keep = to.group && to.group->keep.connections > 0;
     return exchange_start(x);
 }
 
@@ -139,7 +139,7 @@ static conf_result parse_pass(struct conf *cf, const struct directive *d, void *
 {
     struct gateway_pass *p;
     (void) d, (void) field;
-    return gateway_pass_parse(cf, cf->words[1], answer, &p);
+    return gateway_pass_parse(cf, cf->words[1], NULL, answer, &p);
 }
 
 static const struct conf_type pass_type = { "address", 0, 0, 1, 1, parse_pass };

@@ -49,7 +49,7 @@ static conf_result parse_pass(struct conf *cf, const struct directive *d, void *
 {
     struct gateway_pass *p;
     (void) d, (void) field;
-    return gateway_pass_parse(cf, cf->words[1], answer, &p);
+    return gateway_pass_parse(cf, cf->words[1], NULL, answer, &p);
 }
 
 static const struct conf_type pass_type = { "address", 0, 0, 1, 1, parse_pass };

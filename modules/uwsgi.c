@@ -1,13 +1,57 @@
 /* uwsgi: requests passed to a uwsgi server. */
 #include "gateway/cgi.h"
 #include "gateway/pass.h"
+#include "gateway/secure_conf.h"
 #include "modules/module.h"
 
 struct uwsgi_conf { struct gateway_conf g; struct cgi_params params; int64_t modifier1, modifier2; };
 
 enum { UWSGI_MOST = 65535 };        /* bytes of parameters, and of each */
 
-extern struct module uwsgi_module;
+extern struct module uwsgi_module, uwsgi_ssl_module;
+
+/* ---- TLS ---- */
+
+/* A uwsgi_pass that may speak it. */
+struct secure_use { struct secure_use *next; struct conf_block *block; const char *file; unsigned line; };
+/* uses: of the top: all. */
+struct uwsgi_ssl_conf { struct secure_conf s; struct secure_use *uses; };
+
+static void note_use(struct conf *cf)
+{
+    struct uwsgi_ssl_conf *top = conf_own_values(cf, cf->top, &uwsgi_ssl_module);
+    struct secure_use *u = pool_new(cf->pool, struct secure_use);
+    *u = (struct secure_use) { top->uses, cf->block, cf->file, cf->line };
+    top->uses = u;
+}
+
+static bool open_ssl(struct cycle *c)
+{
+    const struct uwsgi_ssl_conf *top = conf_values(c->conf->top, &uwsgi_ssl_module);
+    struct secure_opening o;
+    bool fine = true;
+    secure_opening_begin(&o, c);
+    for (const struct secure_use *u = top->uses; fine && u; u = u->next) {
+        struct uwsgi_ssl_conf *own = conf_values(u->block, &uwsgi_ssl_module);
+        fine = secure_conf_open(&o, &own->s, false, "uwsgi_ssl_", u->file, u->line);
+    }
+    secure_opening_end(&o);
+    return fine;
+}
+
+static const struct secure *secure_of(struct request *r, struct text host)
+{
+    const struct uwsgi_ssl_conf *c = request_values(r, &uwsgi_ssl_module);
+    return secure_conf_of(r, &c->s, c->s.name ? template_render(c->s.name, &r->eval) : host);
+}
+
+static const struct directive ssl_rows[] = { SECURE_ROWS(struct uwsgi_ssl_conf, s, "uwsgi_ssl_", NULL, "off", "1", "off", NULL, "; by default the host of uwsgi_pass"), { .name = NULL } };
+
+static const struct process_part process = { .open = open_ssl };
+
+struct module uwsgi_ssl_module = { .name = "uwsgi_ssl", .conf_size = sizeof(struct uwsgi_ssl_conf), .rows = ssl_rows, .part = &process, .part_kind = &process_part_kind };
+
+/* ---- the request ---- */
 
 /* Numbers are little-endian. */
 static void put_u16(struct build *b, size_t v)
@@ -39,6 +83,10 @@ static bool make_request(struct exchange *x)
         log_at(r->log, L_ERR, r->about, 0, "uwsgi request is too large: %zu bytes of parameters", pairs.n);
         return false;
     }
+    if (x->target.secure) {
+        x->target.scheme = T("suwsgi");
+        x->secure = secure_of(r, x->target.host);
+    }
     build_char(&b, (char) c->modifier1);
     put_u16(&b, pairs.n);
     build_char(&b, (char) c->modifier2);
@@ -60,12 +108,12 @@ static struct verdict answer(struct request *r)
 
 static conf_result parse_pass(struct conf *cf, const struct directive *d, void *field)
 {
+    static const struct gateway_scheme schemes[] = { { TEXT_INIT("uwsgi://"), false }, { TEXT_INIT("suwsgi://"), true }, { TEXT_INIT(""), false } };
     struct gateway_pass *p;
-    struct text to = cf->words[1];
     (void) d, (void) field;
-    if (text_starts_nocase(to, T("suwsgi://"))) return "!suwsgi protocol is not supported: uwsgi_pass knows uwsgi:// only";
-    if (text_starts_nocase(to, T("uwsgi://"))) to = text_from(to, 8);
-    return gateway_pass_parse(cf, to, answer, &p);
+    conf_result why = gateway_pass_parse(cf, cf->words[1], schemes, answer, &p);
+    if (!why && (p->dynamic || p->secure)) note_use(cf);
+    return why;
 }
 
 static const struct conf_type pass_type = { "[protocol://]address", 0, 0, 1, 1, parse_pass };

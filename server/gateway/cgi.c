@@ -217,9 +217,9 @@ struct verdict cgi_answer(struct request *r, const struct gateway_protocol *prot
         if (v.what != V_NEXT) return v;
     }
     int status = 500;
-    struct group *group = gateway_pass_group(r, r->location->content_data, &status);
-    if (!group) return v_reply(status);
+    struct gateway_target to = { .scheme = text_c(proto->name), .uri = r->uri };
+    if (!gateway_pass_find(r, r->location->content_data, &to, &status)) return v_reply(status);
     struct cgi *c = pool_new(r->pool, struct cgi);
     *c = given;
-    return exchange_start(exchange_open(r, proto, g, &(struct gateway_target) { .group = group, .scheme = text_c(proto->name), .uri = r->uri }, c));
+    return exchange_start(exchange_open(r, proto, g, &to, c));
 }

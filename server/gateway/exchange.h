@@ -109,6 +109,7 @@ struct gateway_target {
     struct text   uri;                       /* for log lines: what is asked for; make_request may set it */
     struct text   host;                      /* no group yet: the name to look up, and the port */
     uint16_t      port;
+    bool          secure;                    /* TLS is to be spoken */
 };
 
 struct exchange {
