@@ -90,10 +90,12 @@ static bool open_long(struct exchange *x)
     uint64_t ms = x->tunnel_ms, most = x->tunnel_bytes;
     x->conn = NULL;
     exchange_release(x);
+    struct relay_pace *paces = steps_paces(r);
     t->request = request_park(r);
     relay_start(&t->relay, client, server, &up, NULL, t->conf->read_timeout.ms, long_ended, t);
     t->relay.half_close = true;
     relay_limit(&t->relay, ms, most);
+    relay_set_paces(&t->relay, paces);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /*
- * limit_rate_by: how fast the responses of a key are sent, all of them together, over all connections and workers. A response reserves a turn
- * in the key's bucket, waits until it has come, sends it and reserves the next one; so those of a key take turns.
+ * limit_rate_by: how fast the responses and tunnels of a key go, all of them together, over all connections and workers. A response reserves a turn
+ * in the key's bucket, waits until it has come, sends it and reserves the next one; so those of a key take turns. A tunnel does so on each of its two
+ * ways before it reads.
  */
 #include "modules/module.h"
 #include "http/limit_zone.h"
@@ -10,15 +11,17 @@ struct zones { struct limit_zone **v; size_t n, cap; };
 struct limit_rate_by_conf { struct zones by; struct table *zones; };      /* zones: of the top */
 
 struct share { const struct limit_zone *zone; struct siphash key; };
-struct pace {
+struct shares { size_t n; uint64_t turn; struct share *v; };            /* turn: bytes */
+struct paced {
     struct timer    timer;
     struct request *r;
-    uint64_t        turn, reserved;     /* bytes; reserved: not sent yet */
+    struct shares   shares;
+    uint64_t        reserved;           /* not sent yet */
     struct chain    held;
     enum body_end   end;
-    size_t          n;
-    struct share    shares[];
 };
+struct way { uint64_t reserved, due_ms; };
+struct tunnel { struct relay_pace pace; struct shares shares; struct way ways[2]; struct share v[]; };
 
 extern struct module limit_rate_by_module;
 
@@ -26,61 +29,114 @@ static struct shm_rate rate_of(const struct limit_zone *z) { return (struct shm_
 
 /* ---- turns ---- */
 
-static uint64_t reserve(struct pace *p, uint64_t n)
+/* Those zones that count r. The room is for all of them. */
+static struct shares shares_of(struct request *r, const struct zones *by, struct share *room)
+{
+    struct shares s = { .turn = UINT64_MAX, .v = room };
+    for (size_t i = 0; i < by->n; i++) {
+        const struct shm_rate rate = rate_of(by->v[i]);
+        struct share *one = &room[s.n];
+        one->zone = by->v[i];
+        if (!limit_zone_key(one->zone, r, &one->key)) continue;
+        s.turn = min_of(s.turn, shm_rate_turn(&rate));
+        s.n++;
+    }
+    return s;
+}
+
+static uint64_t reserve(const struct shares *s, uint64_t n)
 {
     uint64_t ms = 0;
-    for (size_t i = 0; i < p->n; i++) {
-        const struct limit_zone *z = p->shares[i].zone;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct limit_zone *z = s->v[i].zone;
         const struct shm_rate rate = rate_of(z);
         bool forgot = false;
-        ms = max_of(ms, shm_rate_reserve(z->table, &rate, p->shares[i].key, n, clock_now.ms, &forgot));
-        if (forgot && limit_zone_may_tell(z)) request_log(p->r, L_ERR, 0, "zone \"%.*s\" of limit_rate_by is full: keys are forgotten too early", TEXT_ARG(z->name));
+        ms = max_of(ms, shm_rate_reserve(z->table, &rate, s->v[i].key, n, clock_now.ms, &forgot));
+        if (forgot && limit_zone_may_tell(z)) log_at(log_main, L_ERR, NULL, 0, "zone \"%.*s\" of limit_rate_by is full: keys are forgotten too early", TEXT_ARG(z->name));
     }
-    p->reserved = n;
     return ms;
 }
 
-static void give_back(struct pace *p)
+static void give_back(const struct shares *s, uint64_t *reserved)
 {
-    for (size_t i = 0; i < p->n && p->reserved; i++) shm_rate_return(p->shares[i].zone->table, p->shares[i].key, p->reserved);
-    p->reserved = 0;
+    for (size_t i = 0; i < s->n && *reserved; i++) shm_rate_return(s->v[i].zone->table, s->v[i].key, *reserved);
+    *reserved = 0;
+}
+
+static const struct zones *zones_for(const struct request *r) { return &((const struct limit_rate_by_conf *) request_values(r, &limit_rate_by_module))->by; }
+
+/* ---- tunnels ---- */
+
+static uint64_t ask(struct relay_pace *p, unsigned way, uint64_t most, uint64_t *ms_out)
+{
+    struct tunnel *t = container_of(p, struct tunnel, pace);
+    struct way *w = &t->ways[way];
+    if (!w->reserved) {
+        w->reserved = min_of(most, t->shares.turn);
+        w->due_ms = clock_now.ms + reserve(&t->shares, w->reserved);
+    }
+    if (w->due_ms <= clock_now.ms) return min_of(most, w->reserved);
+    *ms_out = w->due_ms - clock_now.ms;
+    return 0;
+}
+
+static void took(struct relay_pace *p, unsigned way, uint64_t n, bool dry)
+{
+    struct tunnel *t = container_of(p, struct tunnel, pace);
+    struct way *w = &t->ways[way];
+    if (n > w->reserved) reserve(&t->shares, n - w->reserved);
+    w->reserved -= min_of(n, w->reserved);
+    if (dry) give_back(&t->shares, &w->reserved);
+}
+
+static void end_tunnel(struct relay_pace *p)
+{
+    struct tunnel *t = container_of(p, struct tunnel, pace);
+    for (size_t i = 0; i < countof(t->ways); i++) give_back(&t->shares, &t->ways[i].reserved);
+    free(t);
+}
+
+static struct relay_pace *pace_tunnel(struct request *r)
+{
+    const struct zones *by = zones_for(r);
+    if (!by->n) return NULL;
+    struct tunnel *t = base_zalloc(1, sizeof *t + by->n * sizeof *t->v);
+    t->pace = (struct relay_pace) { .ask = ask, .took = took, .end = end_tunnel };
+    t->shares = shares_of(r, by, t->v);
+    if (t->shares.n) return &t->pace;
+    free(t);
+    return NULL;
 }
 
 /* ---- the filter ---- */
 
 static void forget(void *arg)
 {
-    chain_clear(&((struct pace *) arg)->held);
+    chain_clear(&((struct paced *) arg)->held);
 }
 
 static void stop(struct request *r, void *arg)
 {
-    struct pace *p = arg;
+    struct paced *p = arg;
     (void) r;
     timer_end(&p->timer);
-    give_back(p);
+    give_back(&p->shares, &p->reserved);
 }
 
 static void go_on(struct timer *t)
 {
-    response_more(container_of(t, struct pace, timer)->r);
+    response_more(container_of(t, struct paced, timer)->r);
 }
 
 static bool head(struct request *r, struct filter_at *at)
 {
-    const struct zones *by = &((const struct limit_rate_by_conf *) request_values(r, &limit_rate_by_module))->by;
-    if (!by->n || r->main != r || r->out.no_body) return false;
-    struct pace *p = pool_alloc(r->pool, sizeof *p + by->n * sizeof *p->shares);
-    *p = (struct pace) { .timer.fire = go_on, .r = r, .turn = UINT64_MAX };
-    for (size_t i = 0; i < by->n; i++) {
-        const struct shm_rate rate = rate_of(by->v[i]);
-        struct share *s = &p->shares[p->n];
-        s->zone = by->v[i];
-        if (!limit_zone_key(s->zone, r, &s->key)) continue;
-        p->turn = min_of(p->turn, shm_rate_turn(&rate));
-        p->n++;
-    }
-    if (!p->n) return false;
+    const struct zones *by = zones_for(r);
+    if (!by->n || r->main != r || r->out.no_body || response_is_tunnel(r)) return false;
+    struct paced *p = pool_new(r->pool, struct paced);
+    p->shares = shares_of(r, by, pool_array(r->pool, struct share, by->n));
+    if (!p->shares.n) return false;
+    p->timer.fire = go_on;
+    p->r = r;
     pool_cleanup(r->pool, forget, p);
     request_at_close(r, stop, p);
     at->state = p;
@@ -90,7 +146,7 @@ static bool head(struct request *r, struct filter_at *at)
 static void run(struct request *r, struct filter_at *at)
 {
     enum { AT_ONCE = 256 * 1024 };
-    struct pace *p = at->state;
+    struct paced *p = at->state;
     struct chain out = CHAIN_EMPTY;
     uint64_t ms = 0;
     if (timer_is_set(&p->timer)) return;
@@ -100,7 +156,7 @@ static void run(struct request *r, struct filter_at *at)
     }
     while (p->held.bytes && !ms) {
         if (out.bytes >= AT_ONCE) ms = 1;
-        else if (p->reserved || !(ms = reserve(p, min_of(p->held.bytes, p->turn)))) {
+        else if (p->reserved || !(ms = reserve(&p->shares, p->reserved = min_of(p->held.bytes, p->shares.turn)))) {
             chain_move_bytes(&out, &p->held, p->reserved);
             p->reserved = 0;
         }
@@ -113,13 +169,13 @@ static void run(struct request *r, struct filter_at *at)
 
 static void body(struct request *r, struct filter_at *at, struct chain *in, enum body_end end)
 {
-    struct pace *p = at->state;
+    struct paced *p = at->state;
     chain_move(&p->held, in);
     p->end = end;
     if (end == BODY_BROKEN) {
         chain_clear(&p->held);
         timer_stop(&p->timer);
-        give_back(p);
+        give_back(&p->shares, &p->reserved);
     }
     run(r, at);
 }
@@ -195,13 +251,13 @@ static const struct directive rows[] = {
     { .name = "limit_rate_zone", .type = &type_zone, .where = IN_HTTP, .since = "weir",
       .help = "Shared memory that counts the bytes of each key, how many of one key may be sent a second, and how many at once after a pause (a second's worth unless said)." },
     { .name = "limit_rate_by", .type = &type_by, .where = IN_HSL, .offset = FIELD(struct limit_rate_by_conf, by, struct zones), .since = "weir",
-      .help = "Limits how fast response bodies are sent by a zone: all that have the same key share its rate, over all connections and workers." },
+      .help = "Limits by a zone how fast response bodies are sent, and the bytes of tunnels go both ways (CONNECT, SOCKS, WebSocket): all that have the same key share its rate, over all connections and workers." },
     { .name = NULL },
 };
 
 static const struct filter limit_rate_by_filter = { .name = "limit_rate_by", .head = head, .body = body, .more = run };
 static const struct filter *const filters[] = { &limit_rate_by_filter, NULL };
-static const struct http_part part = { .filters = filters, .if_given = true };
+static const struct http_part part = { .filters = filters, .pace = pace_tunnel, .if_given = true };
 static const struct process_part process = { .open = open_zones };
 static const struct module zones = { .name = "limit_rate_zones", .part = &process, .part_kind = &process_part_kind };
 

@@ -1,5 +1,6 @@
 #include "gateway/tunnel.h"
 #include "gateway/exchange.h"
+#include "http/steps.h"
 
 static void done(struct relay *relay, enum relay_end how)
 {
@@ -21,6 +22,7 @@ static void go(struct exchange *x, struct conn *client, struct chain *up, struct
     relay_start(x->relay, client, x->conn, up, back, x->conf->read_timeout.ms, done, x);
     x->relay->half_close = x->half_close;
     relay_limit(x->relay, x->tunnel_ms, x->tunnel_bytes);
+    relay_set_paces(x->relay, steps_paces(r));
 }
 
 void tunnel_go(struct exchange *x, struct conn *client, struct chain *up) { go(x, client, up, NULL); }

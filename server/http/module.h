@@ -4,6 +4,7 @@
 
 #include "http/response.h"
 #include "http/location.h"
+#include "upstream/relay.h"
 
 struct hook {
     const struct step *step;
@@ -16,7 +17,8 @@ struct http_part {
     const struct variable      *variables;  /* ends with name NULL; may be NULL, as all here */
     const struct hook          *hooks;      /* ends with step NULL */
     const struct filter *const *filters;    /* ends with NULL */
-    bool                        if_given;   /* hooks and filters are left out where no directive of the module is given */
+    struct relay_pace        *(*pace)(struct request *r);    /* what limits a tunnel that begins for r; NULL: nothing */
+    bool                        if_given;   /* hooks, filters and pace are left out where no directive of the module is given */
 };
 extern const int http_part_kind;
 

@@ -45,6 +45,12 @@ void response_clear_ranges(struct request *r);
 /* Adds a field to r->out. */
 static inline void response_add(struct request *r, enum field_id id, struct text name, struct text value) { fields_add(&r->out.fields, r->pool, id, name, value); }
 
+/* What follows its head goes both ways and is no body: an upgrade, or a CONNECT that was granted (RFC 9110 15.2.2, 9.3.6). */
+static inline bool response_is_tunnel(const struct request *r)
+{
+    return r->out.status == 101 || (r->method == METHOD_CONNECT && r->out.status >= 200 && r->out.status < 300);
+}
+
 /* ---- filters ---- */
 
 /*

@@ -195,6 +195,19 @@ void steps_run(struct request *r, struct verdict v)
     in_hand = outer;
 }
 
+struct relay_pace *steps_paces(struct request *r)
+{
+    struct relay_pace *all = NULL;
+    const struct http *h = r->vhost->http;
+    for (size_t i = 0; i < h->pace_count; i++) {
+        struct relay_pace *p = h->paces[i](r);
+        if (!p) continue;
+        p->next = all;
+        all = p;
+    }
+    return all;
+}
+
 /* ---- the end of reading ---- */
 
 void steps_parts_each(void (*fn)(const struct http_part *p, const struct module *m, void *arg), void *arg)
@@ -204,12 +217,16 @@ void steps_parts_each(void (*fn)(const struct http_part *p, const struct module 
             if (part->part && part->part_kind == &http_part_kind) fn(part->part, *m, arg);
 }
 
-struct taking { struct conf *cf; struct http *h; size_t caps[STEP_COUNT]; };
+struct taking { struct conf *cf; struct http *h; size_t caps[STEP_COUNT], pace_cap; };
 
 static void take_hooks(const struct http_part *p, const struct module *m, void *arg)
 {
     struct taking *t = arg;
     if (p->if_given && !conf_given(t->cf, m)) return;
+    if (p->pace) {
+        if (t->h->pace_count == t->pace_cap) t->h->paces = pool_grow(t->cf->pool, t->h->paces, t->h->pace_count, &t->pace_cap, sizeof *t->h->paces);
+        t->h->paces[t->h->pace_count++] = p->pace;
+    }
     for (const struct hook *k = p->hooks; k && k->step; k++) {
         unsigned i = k->step->index;
         struct hook_list *list = &t->h->hooks[i];

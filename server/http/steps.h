@@ -27,6 +27,8 @@ struct http {
     struct hook_list      hooks[STEP_COUNT];
     const struct filter **filters;          /* in the order of filters.c */
     size_t                filter_count;
+    struct relay_pace  *(**paces)(struct request *r);
+    size_t                pace_count;
     struct vhost        **vhosts;
     size_t                vhost_count, vhost_cap;
     struct listen        *listens;          /* while reading: listen.h */
@@ -41,6 +43,8 @@ void steps_parts_each(void (*fn)(const struct http_part *p, const struct module 
 
 /* Runs r from where it is until it waits or is over (request.c). */
 void steps_run(struct request *r, struct verdict v);
+/* All that limits a tunnel for r (relay_set_paces takes it); NULL: nothing does. */
+struct relay_pace *steps_paces(struct request *r);
 /* Changes r's location and all that follows from it: values, log, keep-alive. */
 void request_enter(struct request *r, struct location *l);
 /* What V_REPLY means (error_page.c): an error page's uri, or a response made here. */

@@ -13,6 +13,12 @@ void relay_end(struct relay *r)
     splice_close(&r->back.splice);
     chunk_drop(&r->out.chunk);
     chunk_drop(&r->back.chunk);
+    timer_end(&r->pace_timer);
+    for (struct relay_pace *p = r->paces, *next; p; p = next) {
+        next = p->next;
+        p->end(p);
+    }
+    r->paces = NULL;
 }
 
 static void finish(struct relay *r, enum relay_end how, struct conn *fault)
@@ -41,12 +47,56 @@ static bool pass_on(struct relay_way *w)
     return done.how != IO_ERROR;
 }
 
+/* ---- paces ---- */
+
+/* How many of size bytes may be read on this way now. */
+static size_t may_read(struct relay *r, struct relay_way *w, size_t size)
+{
+    uint64_t ms = 0;
+    for (struct relay_pace *p = r->paces; p; p = p->next) {
+        uint64_t wait = 0;
+        if (size) size = (size_t) min_of((uint64_t) size, p->ask(p, w == &r->back, size, &wait));
+        ms = max_of(ms, wait);
+    }
+    w->paused = size == 0;
+    if (size) return size;
+    if (ms == PACE_NEVER) r->spent = true;
+    else if (!timer_is_set(&r->pace_timer) || r->pace_timer.due > clock_now.ms + ms) timer_set(&r->pace_timer, ms);
+    return 0;
+}
+
+static void has_read(struct relay *r, const struct relay_way *w, uint64_t n, bool dry)
+{
+    for (struct relay_pace *p = r->paces; p; p = p->next) p->took(p, w == &r->back, n, dry);
+}
+
+static void go_on(struct timer *t)
+{
+    struct relay *r = container_of(t, struct relay, pace_timer);
+    NEED(r, RELAY_MAGIC);
+    run(r);
+}
+
+void relay_set_paces(struct relay *r, struct relay_pace *paces)
+{
+    NEED(r, RELAY_MAGIC);
+    r->paces = paces;
+    r->pace_timer.fire = go_on;
+    has_read(r, &r->out, r->out.held.bytes, false);
+    has_read(r, &r->back, r->back.held.bytes, false);
+}
+
+/* ---- moving ---- */
+
 /* One read into a chunk that nothing holds any more. False: the connection is broken. */
-static bool take_in(struct relay_way *w, bool *moved_out)
+static bool take_in(struct relay *r, struct relay_way *w, bool *moved_out)
 {
     if (w->chunk && (w->chunk->refs > 1 || w->chunk->size < w->size)) chunk_drop(&w->chunk);
     if (!w->chunk) w->chunk = chunk_open(w->size);
-    struct io_done done = conn_recv(w->from, w->chunk->data, w->chunk->size);
+    size_t most = r->paces ? may_read(r, w, w->chunk->size) : w->chunk->size;
+    if (!most) return true;
+    struct io_done done = conn_recv(w->from, w->chunk->data, most);
+    if (r->paces) has_read(r, w, done.n, done.n < most);
     if (done.how == IO_ERROR) return false;
     if (done.how == IO_EOF) w->eof = true;
     if (done.how != IO_OK || !done.n) return true;
@@ -61,7 +111,7 @@ static bool take_in(struct relay_way *w, bool *moved_out)
 enum { TURNS = 16 };
 
 /* Bytes that come in large pieces go from socket to socket. The conn at fault, or NULL. */
-static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
+static struct conn *move_by_splice(struct relay *r, struct relay_way *w, bool *moved_out)
 {
     uint64_t before = w->bytes;
     for (int turns = 0; w->splice.held || (w->from->readable && !w->eof); turns++) {
@@ -69,7 +119,10 @@ static struct conn *move_by_splice(struct relay_way *w, bool *moved_out)
             conn_wake(w->from, CONN_READ);
             return NULL;
         }
-        struct io_done done = w->splice.held ? (struct io_done) { IO_OK, 0 } : splice_in(&w->splice, w->from, SPLICE_HELD_MOST);
+        size_t most = r->paces && !w->splice.held ? may_read(r, w, SPLICE_HELD_MOST) : SPLICE_HELD_MOST;
+        if (!most) break;
+        struct io_done done = w->splice.held ? (struct io_done) { IO_OK, 0 } : splice_in(&w->splice, w->from, most);
+        if (r->paces) has_read(r, w, done.n, done.how != IO_OK);
         if (done.how == IO_ERROR) return w->from;
         if (done.how == IO_EOF) w->eof = true;
         if (done.how != IO_OK) break;
@@ -91,22 +144,23 @@ static bool may_splice(struct relay_way *w)
 }
 
 /* Moves one direction as far as it goes; the conn at fault, or NULL. */
-static struct conn *move_way(struct relay_way *w, bool half_close, bool *moved_out)
+static struct conn *move_way(struct relay *r, struct relay_way *w, bool *moved_out)
 {
     struct conn *fault;
     if (!pass_on(w)) return w->to;
-    if (may_splice(w) && (fault = move_by_splice(w, moved_out)) != NULL) return fault;
-    for (int turns = 0; chain_empty(&w->held) && !splice_is_open(&w->splice) && !w->eof && w->from->readable; turns++) {
+    w->paused = false;
+    if (may_splice(w) && (fault = move_by_splice(r, w, moved_out)) != NULL) return fault;
+    for (int turns = 0; chain_empty(&w->held) && !splice_is_open(&w->splice) && !w->eof && !w->paused && w->from->readable; turns++) {
         if (turns == TURNS || (w->bulk && may_splice(w))) {       /* others wait as well */
             conn_wake(w->from, CONN_READ);
             break;
         }
-        if (!take_in(w, moved_out)) return w->from;
+        if (!take_in(r, w, moved_out)) return w->from;
         if (!pass_on(w)) return w->to;
     }
     if (w->eof && chain_empty(&w->held) && !w->splice.held && !w->shut) {
         w->shut = true;
-        if (half_close) conn_shutdown(w->to);
+        if (r->half_close) conn_shutdown(w->to);
     }
     if (chain_empty(&w->held)) chunk_drop(&w->chunk);
     return NULL;
@@ -116,6 +170,7 @@ static void set_timer(struct relay *r)
 {
     uint64_t ms = r->timeout_ms;
     if (r->back.shut && !r->out.shut) ms = min_of(ms, (uint64_t) RELAY_HALF_MS);
+    if (timer_is_set(&r->pace_timer) && r->pace_timer.due > clock_now.ms) ms += r->pace_timer.due - clock_now.ms;      /* that nothing moves is our own doing */
     if (r->until_ms) ms = min_of(ms, r->until_ms > clock_now.ms ? r->until_ms - clock_now.ms : 1);
     timer_set(&r->out.from->timer, ms);
 }
@@ -132,12 +187,12 @@ static void run(struct relay *r)
 {
     bool moved = false;
     uint64_t before = r->out.bytes + r->back.bytes;
-    struct conn *fault = move_way(&r->out, r->half_close, &moved);
-    if (!fault) fault = move_way(&r->back, r->half_close, &moved);
+    struct conn *fault = move_way(r, &r->out, &moved);
+    if (!fault) fault = move_way(r, &r->back, &moved);
     if (fault) finish(r, RELAY_ERROR, fault);
     else if (r->half_close ? r->out.shut && r->back.shut : r->out.shut || r->back.shut) finish(r, RELAY_CLOSED, NULL);
-    else if (r->most && r->out.bytes + r->back.bytes >= r->most) finish(r, RELAY_LIMIT, NULL);
-    else if (moved || r->back.shut || before != r->out.bytes + r->back.bytes) set_timer(r);
+    else if (r->spent || (r->most && r->out.bytes + r->back.bytes >= r->most)) finish(r, RELAY_LIMIT, NULL);
+    else if (moved || r->out.paused || r->back.paused || r->back.shut || before != r->out.bytes + r->back.bytes) set_timer(r);
 }
 
 static void own(struct conn *c, struct relay *r)

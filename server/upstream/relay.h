@@ -13,6 +13,20 @@ enum { RELAY_HALF_MS = 5000 };
 
 #define RELAY_MAGIC 0x52454c59u
 
+/*
+ * What limits how fast, or how much, goes through a relay; several may. Asked before bytes are taken in on a way (0: a to b, 1: b to a), and told of
+ * those that came. Its own memory: ended with the relay.
+ */
+#define PACE_NEVER UINT64_MAX
+struct relay_pace {
+    struct relay_pace *next;
+    /* How many of most bytes may come now; the same again until took. 0: not now, *ms_out says when to ask again, PACE_NEVER: the relay ends. */
+    uint64_t   (*ask)(struct relay_pace *p, unsigned way, uint64_t most, uint64_t *ms_out);
+    /* n came (of what was read before the relay began more than was asked for); dry: there is no more for now. */
+    void       (*took)(struct relay_pace *p, unsigned way, uint64_t n, bool dry);
+    void       (*end)(struct relay_pace *p);
+};
+
 enum relay_end { RELAY_CLOSED, RELAY_TIMEOUT, RELAY_LIMIT, RELAY_ERROR };   /* ERROR: the conn at fault is r->fault */
 
 struct relay_way {
@@ -24,6 +38,7 @@ struct relay_way {
     struct splice splice;      /* while bytes are on this way */
     bool         bulk;         /* reads fill what there is to read into */
     bool         eof, shut;
+    bool         paused;       /* a pace lets nothing in now */
 };
 
 struct relay {
@@ -36,6 +51,9 @@ struct relay {
     void            *arg;
     bool             half_close;       /* set after relay_start by who wants it */
     bool             over;
+    bool             spent;            /* a pace lets nothing in any more */
+    struct relay_pace *paces;
+    struct timer     pace_timer;       /* a way is to go on */
 };
 
 /* early_out, early_back (taken over, may be NULL): bytes that were read before, from a and from b. */
@@ -43,6 +61,8 @@ void relay_start(struct relay *r, struct conn *a, struct conn *b, struct chain *
                  void (*done)(struct relay *r, enum relay_end how), void *arg);
 /* After relay_start: it ends (RELAY_LIMIT) after ms, or once so many bytes, both ways together, went; 0: no limit. */
 void relay_limit(struct relay *r, uint64_t ms, uint64_t bytes);
+/* After relay_start: these (taken over, may be NULL) are asked. One that lets nothing in any more ends it (RELAY_LIMIT). */
+void relay_set_paces(struct relay *r, struct relay_pace *paces);
 /* Lets go of both conns and what is held; done is not called. Fine twice. */
 void relay_end(struct relay *r);
 
