@@ -121,6 +121,12 @@ static void looked_up(struct lookup *l)
     request_resume(f->r);
 }
 
+static struct verdict refuse_address(struct request *r, struct forward *f)
+{
+    const char *scope = f->refused_scope ? f->refused_scope : "not known";
+    return refuse(r, f, text_eq(text_c(scope), T("loop")) ? T("loop") : T("address"), pool_printf(r->pool, "the address is %s", scope));
+}
+
 struct verdict forward_proxy_find(struct request *r, struct forward *f, struct text host, uint16_t port)
 {
     struct addr a;
@@ -138,7 +144,7 @@ struct verdict forward_proxy_find(struct request *r, struct forward *f, struct t
         return v_wait();
     }
     if (f->status) return v_reply(f->status);
-    if (!f->count) return refuse(r, f, f->refused_scope && text_eq(text_c(f->refused_scope), T("loop")) ? T("loop") : T("address"), pool_printf(r->pool, "the address is %s", f->refused_scope ? f->refused_scope : "not known"));
+    if (!f->count) return refuse_address(r, f);
     f->group = make_group(r, f, pool_printf(r->pool, "%.*s:%u", TEXT_ARG(host), port));
     return v_next();
 }
@@ -194,7 +200,23 @@ static struct verdict decide(struct request *r, struct forward *f)
     const char *why = look_over(r, f, &rule);
     if (why) return refuse(r, f, rule, text_c(why));
     if (!policy_decide(&f->conf->policy, &f->ask, r->pool, &f->decided)) return refuse(r, f, f->decided.rule, f->decided.words);
+    if (!forward_proxy_route(r, f)) return refuse(r, f, T("parent"), T("no forward_proxy_parent is for it"));
     metrics_add(METRIC_FORWARD_ALLOWED, 1);
+    return v_next();
+}
+
+/* Where the parent resolves names, an address that is named outright is looked at all the same, and so is the name that stands for this
+ * host everywhere (RFC 6761 6.3). */
+static struct verdict find_way(struct request *r, struct forward *f)
+{
+    struct addr a;
+    if (f->found || f->looking || forward_proxy_resolves(f) || addr_parse(r->pool, r->host, f->ask.port, &a)) return forward_proxy_find(r, f, r->host, f->ask.port);
+    if (!text_eq(r->host, T("localhost")) && !text_ends(r->host, T(".localhost"))) return v_next();
+    a = (struct addr) { .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+    addr_set_port(&a, f->ask.port);
+    take_address(f, &a);
+    if (!f->count) return refuse_address(r, f);
+    f->count = 0;
     return v_next();
 }
 
@@ -204,10 +226,23 @@ static struct verdict pass_on(struct request *r, struct forward *f)
         struct verdict v = reqbody_whole(r);
         if (v.what != V_NEXT) return v;
     }
-    struct exchange *x = exchange_open(r, &forward_proxy_protocol, &f->conf->g, &(struct gateway_target) { .group = f->group, .scheme = T("http") }, f);
-    x->keep = true;
-    x->keep_in = &keeper;
+    struct text scheme = T("http");
+    struct group *parent = forward_proxy_parent_group(f, &scheme);
+    struct exchange *x = exchange_open(r, &forward_proxy_protocol, parent ? &f->conf->through : &f->conf->g, &(struct gateway_target) { .group = parent ? parent : f->group, .scheme = scheme }, f);
+    forward_proxy_parent_ask(x, f, false);
+    bool own = forward_proxy_parent_is_http(f);       /* such a connection serves whatever is asked for */
+    x->keep = !own || parent->keep.connections > 0;
+    if (!own) x->keep_in = &keeper;
     return exchange_start(x);
+}
+
+static struct verdict lead(struct request *r, struct forward *f)
+{
+    for (;;) {
+        struct verdict v = find_way(r, f);
+        if (v.what == V_NEXT) v = r->method == METHOD_CONNECT ? forward_proxy_tunnel(r, f) : pass_on(r, f);
+        if (v.what != V_NEXT) return v;        /* else the next parent is asked */
+    }
 }
 
 static struct verdict serve(struct request *r)
@@ -219,9 +254,7 @@ static struct verdict serve(struct request *r)
     if (!f->conf && (v = decide(r, f)).what != V_NEXT) return v;
     const struct field *hops = request_field(r, FIELD_MAX_FORWARDS);
     if (hops && (r->method == METHOD_TRACE || r->method == METHOD_OPTIONS) && text_eq(hops->value, T("0"))) return forward_proxy_echo(r);
-    v = forward_proxy_find(r, f, r->host, f->ask.port);
-    if (v.what != V_NEXT) return v;
-    return r->method == METHOD_CONNECT ? forward_proxy_tunnel(r, f) : pass_on(r, f);
+    return lead(r, f);
 }
 
 /* ---- variables ---- */
@@ -252,6 +285,14 @@ static bool get_address(struct eval *e, const struct variable *v, struct text na
     return true;
 }
 
+static bool get_parent(struct eval *e, const struct variable *v, struct text name, struct text *out)
+{
+    const struct forward *f = context_of(e);
+    (void) v, (void) name;
+    if (f) *out = forward_proxy_parent_name(f);
+    return f && out->n;
+}
+
 static bool get_port(struct eval *e, const struct variable *v, struct text name, struct text *out)
 {
     const struct forward *f = context_of(e);
@@ -271,9 +312,10 @@ static bool get_bytes(struct eval *e, const struct variable *v, struct text name
 }
 
 static const struct variable variables[] = {
-    { .name = "forward_proxy_rule", .get = get_rule, .flags = VAR_NO_CACHE, .help = "The name or number of the rule that decided about a forward request, or what else refused it: ports, default, scheme, host, loop, address." },
+    { .name = "forward_proxy_rule", .get = get_rule, .flags = VAR_NO_CACHE, .help = "The name or number of the rule that decided about a forward request, or what else refused it: ports, default, scheme, host, loop, address, parent." },
     { .name = "forward_proxy_reason", .get = get_reason, .flags = VAR_NO_CACHE, .help = "What that rule says, or why else the request was refused." },
-    { .name = "forward_proxy_address", .get = get_address, .flags = VAR_NO_CACHE, .help = "The address that a forward request was led to." },
+    { .name = "forward_proxy_address", .get = get_address, .flags = VAR_NO_CACHE, .help = "The address that a forward request was led to; of a parent where it went through one." },
+    { .name = "forward_proxy_parent", .get = get_parent, .flags = VAR_NO_CACHE, .help = "The parent that was asked last for a forward request, as forward_proxy_parent names it; \"direct\": none was; nothing where there are none." },
     { .name = "forward_proxy_port", .get = get_port, .flags = VAR_NO_CACHE, .help = "The port that a forward request asks for." },
     { .name = "forward_proxy_bytes_up", .get = get_bytes, .flags = VAR_NO_CACHE, .help = "Bytes that went from the client through a tunnel." },
     { .name = "forward_proxy_bytes_down", .get = get_bytes, .flags = VAR_NO_CACHE, .data = "down", .help = "Bytes that came to the client through a tunnel." },
@@ -300,7 +342,10 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
     if (c->on.on && b != cf->top) forward_proxy_open_servers(b);
     if (c->on.on && b != cf->top && !c->policy.rules.n) conf_warn_once(cf, "forward_proxy", "\"forward_proxy\" is on without any \"forward_proxy_access\": all is refused");
     if (forward_proxy_name(c).n == 0) return "!\"forward_proxy_via\" needs a name";
-    return gateway_conf_check(cf, &c->g, "forward_proxy_", NULL, 0);
+    conf_result why = gateway_conf_check(cf, &c->g, "forward_proxy_", NULL, 0);
+    c->through = c->g;
+    c->through.next_upstream |= NEXT_INVALID_HEADER;
+    return why;
 }
 
 static const struct conf_choice forwarded[] = { { "off", FORWARDED_OFF }, { "append", FORWARDED_APPEND }, { "rfc7239", FORWARDED_RFC7239 }, { "pass", FORWARDED_PASS }, { NULL, 0 } };

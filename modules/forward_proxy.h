@@ -2,6 +2,7 @@
  * forward_proxy: what the files of the forward proxy share.
  *   forward_proxy.c         rows, the way of a request: policy, names, addresses, and who answers; variables; the page of a refusal
  *   forward_proxy_head.c    the request as the origin sees it, Via, anonymity; the origin's answer
+ *   forward_proxy_parent.c  which parents are asked, what they are told
  *   forward_proxy_tunnel.c  tunnel_… and CONNECT                forward_proxy_pac.c   PAC files
  *
  * A request is forward when its target is in absolute form or CONNECT's, and forward_proxy is on where it arrives: r->forward. SOCKS and
@@ -22,7 +23,7 @@ enum { FORWARD_ADDRESSES = 8 };       /* of a name: the most that are tried */
 
 struct forward_conf {
     struct policy       policy;
-    struct gateway_conf g;                 /* of plain requests */
+    struct gateway_conf g, through;        /* of plain requests; of those that go through a parent */
     flag                on;
     int                 forwarded, anonymize;
     struct text         via;               /* "off", "on", or a name */
@@ -46,6 +47,8 @@ struct forward {
     const char               *refused_scope;
     int64_t                   length_up;
     struct group             *group;
+    const struct forward_route *route;     /* the line of forward_proxy_parent that decided; NULL: there is none */
+    size_t                    at;          /* which of its parents is asked */
 };
 
 static inline struct forward *forward_of(const struct exchange *x) { return x->data; }
@@ -64,13 +67,33 @@ bool forward_proxy_loops(const struct request *r, const struct forward_conf *c);
 /* The answer to TRACE or OPTIONS that has come to its end here: RFC 9110 7.6.2. */
 struct verdict forward_proxy_echo(struct request *r);
 
-/* CONNECT: a tunnel to f->group. */
+/* CONNECT: a tunnel to f->group, or through a parent. v_next: another parent is to be asked. */
 struct verdict forward_proxy_tunnel(struct request *r, struct forward *f);
+
+/* ---- parents ---- */
+
+/* Finds f->route. False: there are lines, and none fits. */
+bool forward_proxy_route(struct request *r, struct forward *f);
+/* The group of the parent that is to be asked, and its scheme; NULL: nobody is. */
+struct group *forward_proxy_parent_group(const struct forward *f, struct text *scheme_out);
+/* As configured, "direct", or empty where there are no parents. */
+struct text forward_proxy_parent_name(const struct forward *f);
+/* Must the target's name be resolved by us? */
+bool forward_proxy_resolves(const struct forward *f);
+/* Is it one that takes requests in absolute form? */
+bool forward_proxy_parent_is_http(const struct forward *f);
+/* The value of Proxy-Authorization for it; empty: none. */
+struct text forward_proxy_parent_login(struct request *r, const struct forward *f);
+/* x is opened for the parent's group: what comes before its first byte. tunnel: the connection is to be one with the target. False: there is
+ * no parent. */
+bool forward_proxy_parent_ask(struct exchange *x, struct forward *f, bool tunnel);
+/* gateway_protocol.another: f goes on to the next parent of its line. */
+bool forward_proxy_another(struct exchange *x);
 /* For requests that are not forward: 405 for CONNECT where there is no tunnel_pass, and for TRACE. */
 struct verdict forward_proxy_tunnel_mark(struct request *r);
 /* Server blocks that b concerns take CONNECT. */
 void forward_proxy_open_servers(struct conf_block *b);
 
-extern struct module forward_proxy_module, forward_proxy_tunnel_module;
+extern struct module forward_proxy_module, forward_proxy_parent_module, forward_proxy_tunnel_module;
 
 #endif

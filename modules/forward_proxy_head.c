@@ -111,9 +111,26 @@ static bool wants_upgrade(const struct request *r)
     return r->version >= 1001 && r->in_at[FIELD_UPGRADE] && r->in_at[FIELD_CONNECTION] && value_has(request_value(r, FIELD_CONNECTION), T("upgrade"));
 }
 
-static void put_target(struct build *b, struct request *r)
+static void put_host(struct build *b, const struct request *r, const struct forward *f)
+{
+    build_text(b, r->host);
+    if (f->ask.port != 80) build_fmt(b, ":%u", f->ask.port);
+}
+
+static void put_origin(struct build *b, const struct request *r, const struct forward *f)
+{
+    build_text(b, f->ask.scheme);
+    build_lit(b, "://");
+    put_host(b, r, f);
+}
+
+/* Absolute for a parent. RFC 9112 3.2.4: what was "*" in it has no path there. */
+static void put_target(struct build *b, struct request *r, struct forward *f)
 {
     bool options = r->method == METHOD_OPTIONS && r->valid_target && text_eq(r->target, T("/")) && text_find(r->line, T("/ HTTP")) < 0;
+    bool absolute = forward_proxy_parent_is_http(f);
+    if (absolute) put_origin(b, r, f);
+    if (options && absolute) return;
     if (options) build_char(b, '*');                                            /* RFC 9112 3.2.4 */
     else if (r->valid_target) build_text(b, r->target);
     else {
@@ -135,12 +152,13 @@ static bool make_request(struct exchange *x)
     build_text(&b, r->method_name);
     build_char(&b, ' ');
     size_t at = b.n;
-    put_target(&b, r);
+    put_target(&b, r, f);
     x->target.uri = text_of(b.p + at, b.n - at);
     build_lit(&b, " HTTP/1.1\r\nHost: ");
-    build_text(&b, r->host);
-    if (f->ask.port != 80) build_fmt(&b, ":%u", f->ask.port);
+    put_host(&b, r, f);
     build_lit(&b, "\r\n");
+    struct text login = forward_proxy_parent_is_http(f) ? forward_proxy_parent_login(r, f) : T("");
+    if (login.n) put_field(&b, T("Proxy-Authorization"), login);
     if (wants_upgrade(r)) {
         build_lit(&b, "Connection: upgrade\r\n");
         put_field(&b, T("Upgrade"), request_value(r, FIELD_UPGRADE));
@@ -166,7 +184,7 @@ static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n
     enum gateway_parse how = answer_parse_head(x, p, n, used_out);
     if (how != GATEWAY_DONE) return how;
     if (x->up.status == 407) {         /* the client would give our credentials away */
-        log_at(x->r->log, L_ERR, x->r->about, 0, "an origin asks for credentials of a proxy");
+        log_at(x->r->log, L_ERR, x->r->about, 0, forward_proxy_parent_is_http(forward_of(x)) ? "the parent asks for, or refuses, a user and a password (407)" : "an origin asks for credentials of a proxy");
         return GATEWAY_BAD;
     }
     struct fields as_came = { pool_alloc(x->r->pool, sizeof(struct field) * (all->n + 1)), all->n, all->n };
@@ -186,6 +204,7 @@ static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n
 const struct gateway_protocol forward_proxy_protocol = {
     .name = "forward", .make_request = make_request, .restart = answer_restart, .parse_head = parse_head, .parse_body = answer_parse_body,
     .raw_left = answer_raw_left, .raw_took = answer_raw_took, .ends_at_eof = answer_ends_at_eof, .frame_body = answer_frame_body,
+    .another = forward_proxy_another,
 };
 
 /* ---- loops, and ends of the way ---- */

@@ -28,6 +28,8 @@ struct long_tunnel {
     const struct gateway_conf *conf;
     struct exchange_try        last;
     struct text                rule, words;       /* of the configuration */
+    const struct forward_route *route;            /* of the configuration, too */
+    size_t                     at;
     uint16_t                   port;
     uint64_t                   sent, received;    /* by server, before */
     char                       name[];
@@ -48,6 +50,8 @@ static void long_ended(struct relay *relay, enum relay_end how)
     f->ask.port = t->port;
     f->decided.rule = t->rule;
     f->decided.words = t->words;
+    f->route = t->route;
+    f->at = t->at;
     t->last.name = pool_text(r->pool, t->last.name);
     t->last.length = (int64_t) relay->back.bytes;
     t->last.response_ms = (int64_t) (clock_now.ms - t->last.started_ms);
@@ -69,7 +73,7 @@ static bool open_long(struct exchange *x)
     struct request *r = x->r;
     struct forward *f = forward_of(x);
     struct chain up = CHAIN_EMPTY, nothing = CHAIN_EMPTY;
-    if (!f->conf || x->tries != x->last) return false;
+    if (!f->conf || x->tries != x->last || x->early.n) return false;
     exchange_move(x, EXCHANGE_TUNNEL);
     bool sent = response_head(r);
     if (sent) response_body(r, &nothing, BODY_MORE);
@@ -84,7 +88,7 @@ static bool open_long(struct exchange *x)
         return true;
     }
     struct long_tunnel *t = base_zalloc(1, sizeof *t + x->last->name.n);
-    *t = (struct long_tunnel) { .server = server, .conf = x->conf, .last = *x->last, .rule = f->decided.rule, .words = f->decided.words, .port = f->ask.port, .sent = x->conn_sent, .received = x->conn_received };
+    *t = (struct long_tunnel) { .server = server, .conf = x->conf, .last = *x->last, .rule = f->decided.rule, .words = f->decided.words, .route = f->route, .at = f->at, .port = f->ask.port, .sent = x->conn_sent, .received = x->conn_received };
     memcpy(t->name, x->last->name.p, x->last->name.n);
     t->last.name = text_of(t->name, x->last->name.n);
     uint64_t ms = x->tunnel_ms, most = x->tunnel_bytes;
@@ -106,15 +110,18 @@ static void opened(struct exchange *x)
     x->up.status = x->last->status = out->status = 200;
     x->last->header_ms = x->last->connect_ms;
     out->reason = T("Connection established");
-    if (!open_long(x)) tunnel_start(x, T(""));
+    if (!open_long(x)) tunnel_start(x, x->early);
 }
 
-static const struct gateway_protocol protocol = { .name = "tunnel", .make_request = make_nothing, .restart = begin_nothing, .opened = opened };
+static const struct gateway_protocol protocol = { .name = "tunnel", .make_request = make_nothing, .restart = begin_nothing, .opened = opened, .another = forward_proxy_another };
 
 struct verdict forward_proxy_tunnel(struct request *r, struct forward *f)
 {
     const struct tunnel_conf *c = request_values(r, &forward_proxy_tunnel_module);
-    struct exchange *x = exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = f->group, .scheme = T("tunnel") }, f);
+    struct text scheme = T("tunnel");
+    struct group *parent = forward_proxy_parent_group(f, &scheme);
+    struct exchange *x = exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = parent ? parent : f->group, .scheme = scheme }, f);
+    forward_proxy_parent_ask(x, f, true);
     x->half_close = true;
     if (f->conf) {
         x->tunnel_ms = f->conf->tunnel_time.ms;

@@ -200,6 +200,10 @@ static conf_result read_condition(struct conf *cf, struct policy_rule *rule, str
     return why;
 }
 
+struct policy_rule *policy_rule_open(struct conf *cf) { return pool_new(cf->pool, struct policy_rule); }
+
+conf_result policy_rule_add(struct conf *cf, struct policy_rule *rule, struct text word) { return read_condition(cf, rule, word); }
+
 static bool read_verdict(struct text word, bool *allow_out)
 {
     *allow_out = text_eq(word, T("allow"));
@@ -351,7 +355,7 @@ static bool holds(const struct condition_here *c, const struct policy_ask *a, st
     return false;
 }
 
-/* A regex that gives up at its limits decides nothing: e->failed is set, and the rule is taken as one that denies. */
+/* A regex that gives up at its limits decides nothing: e->failed is set, and a rule is taken as one that denies. */
 static bool fits(const struct policy_rule *rule, const struct policy_ask *a, struct pool *pool)
 {
     for (size_t i = 0; i < rule->count; i++) {
@@ -361,6 +365,19 @@ static bool fits(const struct policy_rule *rule, const struct policy_ask *a, str
     return true;
 }
 
+bool policy_rule_fits(const struct policy_rule *rule, const struct policy_ask *a, struct pool *pool, bool *failed_out)
+{
+    bool was_failed = a->eval && a->eval->failed;
+    if (a->eval) a->eval->failed = false;
+    bool fit = fits(rule, a, pool);
+    if (a->eval) {
+        *failed_out |= a->eval->failed;
+        fit &= !a->eval->failed;
+        a->eval->failed = was_failed;
+    }
+    return fit;
+}
+
 bool policy_port_allowed(const struct policy *p, uint16_t port)
 {
     return port == 80 || port == 443 || in_ranges(p->ports.v, p->ports.n, port);
@@ -368,19 +385,16 @@ bool policy_port_allowed(const struct policy *p, uint16_t port)
 
 bool policy_decide(const struct policy *p, const struct policy_ask *a, struct pool *pool, struct policy_answer *out)
 {
-    bool was_failed = a->eval && a->eval->failed;
     *out = (struct policy_answer) { .rule = T("ports"), .words = T("a port that is not listed") };
     if (!policy_port_allowed(p, a->port)) return false;
     *out = (struct policy_answer) { .rule = T("default"), .words = T("no rule allows it") };
-    if (a->eval) a->eval->failed = false;
     for (size_t i = 0; i < p->rules.n; i++) {
         const struct policy_rule *rule = p->rules.v[i];
-        bool fit = fits(rule, a, pool), failed = a->eval && a->eval->failed;
-        if (!fit && !failed) continue;
+        bool failed = false;
+        if (!policy_rule_fits(rule, a, pool, &failed) && !failed) continue;
         *out = (struct policy_answer) { .allowed = rule->allow && !failed, .rule = rule->name, .words = rule->words, .by = rule };
         break;
     }
-    if (a->eval) a->eval->failed = was_failed;
     return out->allowed;
 }
 

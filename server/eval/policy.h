@@ -57,6 +57,14 @@ bool policy_decide(const struct policy *p, const struct policy_ask *a, struct po
 /* May there be a connection to a, for an asking that was answered so? *why_out (may be NULL): the name of the scope or "listed". Asked about
  * every address, also of an address that was named outright. */
 bool policy_guard_allows(const struct policy *p, const struct policy_answer *answer, const struct addr *a, const char **why_out);
+/* ---- a rule of one's own, by the same conditions ---- */
+
+struct policy_rule *policy_rule_open(struct conf *cf);
+/* One condition, or "name=…". NULL, or what is wrong. */
+conf_result policy_rule_add(struct conf *cf, struct policy_rule *rule, struct text word);
+/* Do all hold? *failed_out is set where that cannot be known (a regex that gave up at its limits). */
+bool policy_rule_fits(const struct policy_rule *rule, const struct policy_ask *a, struct pool *pool, bool *failed_out);
+
 /* Is a port allowed? */
 bool policy_port_allowed(const struct policy *p, uint16_t port);
 

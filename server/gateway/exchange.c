@@ -159,6 +159,7 @@ struct verdict exchange_start(struct exchange *x)
     if (likely(!x->pick.group->breaker) || breaker_enter(x)) exchange_next(x);
     else exchange_give_up(x, 503);
     x->starting = false;
+    if (unlikely(x->handed_over)) return v_next();
     return x->failed ? v_reply(x->failed) : v_over();
 }
 
@@ -209,6 +210,7 @@ static void connected(struct connect *k, enum connect_end how, int error)
         k->conn = NULL;
         x->conn = c;
         if (unlikely(x->preface.tag != 0) && !preface_send(x)) retry(x, NEXT_ERROR);
+        else if (unlikely(x->via != NULL) && !x->via->inside) via_start(x);
         else if (x->secure) secure_start(x);
         else exchange_begin(x, c);
         return;
@@ -320,7 +322,20 @@ void exchange_next(struct exchange *x)
     log_at(x->r->log, L_ERR, x->r->about, 0, "no live upstreams");
     t->status = 502;
     t->response_ms = 0;
-    exchange_fail(x, 502);
+    if (!exchange_hand_over(x)) exchange_fail(x, 502);
+}
+
+bool exchange_hand_over(struct exchange *x)
+{
+    struct request *r = x->r;
+    if (likely(!x->proto->another) || !x->proto->another(x)) return false;
+    if (!x->asked) x->send.streaming = false;      /* the body is for the next one */
+    exchange_release(x);
+    x->handed_over = true;
+    if (x->starting) return true;
+    request_go(r, v_wait());
+    request_resume(r);
+    return true;
 }
 
 /* ---- its end ---- */
@@ -337,6 +352,7 @@ static void count_answer(const struct exchange *x)
 void exchange_end_try(struct exchange *x, enum peer_verdict how)
 {
     connect_cancel(&x->connect);
+    if (unlikely(x->via_run != NULL)) via_stop(x);
     count_wire(x);
     conn_close(&x->conn);
     if (x->last && x->pick.peer && x->last->response_ms < 0) x->last->response_ms = since(x->last);

@@ -7,6 +7,7 @@
  *   protocol   how a request is written for the upstream and its answer read: HTTP/1 (modules/proxy.c, answer.h), later FastCGI …
  *   retry      whether, and when, another peer is asked (retry.h); budget: how often (budget.h).
  *   breaker    whether a group is asked at all (breaker.h).       preface  PROXY protocol header (preface.h).
+ *   via        what is said to a peer that is a proxy, before the connection is one with where the request goes (via.h).
  *   target     where to: group, and the url for log lines.
  *   send       the request on its way up (send.h).      head   the answer's head, to the client's (head.h).
  *   pipe       the answer's body (pipe.h).              tunnel bytes both ways after an upgrade (tunnel.h).
@@ -32,6 +33,7 @@
 #include "gateway/retry.h"
 #include "gateway/secure.h"
 #include "gateway/send.h"
+#include "gateway/via.h"
 #include "http/response.h"
 #include "upstream/balance.h"
 #include "upstream/connect.h"
@@ -98,6 +100,9 @@ struct gateway_protocol {
     /* Body bytes for the wire, when the body is streamed (chunked request bodies …); NULL: as they are. Takes all of in. */
     void (*frame_body)(struct exchange *x, struct chain *in, enum body_end end, struct chain *out);
     bool frames_whole;      /* … and when it is whole, or there is none */
+    /* Nobody of the group is left to be asked, and the request may still be passed to others: is there another group? Then the exchange is
+     * over, and exchange_start says v_next, or the handler that called it runs again, for another exchange. May be NULL. */
+    bool (*another)(struct exchange *x);
     bool unwraps;           /* parse_head keeps the head itself, within buffer_size, and uses up all that is not body */
     /* A field of the answer that the protocol changes for the client (Location …): true: the value is in *value_out. May be NULL. */
     bool (*rewrite_field)(struct exchange *x, const struct field *f, struct text *value_out);
@@ -121,6 +126,9 @@ struct exchange {
     const struct gateway_conf     *conf;
     struct gateway_target          target;
     const struct secure           *secure;   /* TLS is spoken, with this; NULL: it is not. Set before exchange_start */
+    const struct via              *via;      /* peers are proxies that lead on; NULL: they do not. Set before exchange_start */
+    struct via_run                *via_run;
+    struct text                    early;    /* in head: what came from the target before the protocol took over, where it has opened */
     struct resolving              *resolving;   /* the target's name is being looked up, or NULL */
     struct pick                    pick;
     struct connect                 connect;
@@ -138,6 +146,7 @@ struct exchange {
     bool                           answered; /* a byte came from the peer in this try */
     bool                           buffering;
     bool                           starting; /* exchange_start is on the stack */
+    bool                           handed_over;   /* … and another exchange is to be begun */
     int                            failed;   /* status to answer with when it is */
     struct send                    send;
     struct upstream_response       up;
@@ -164,10 +173,12 @@ struct exchange *exchange_open(struct request *r, const struct gateway_protocol 
 /* For a target opened without a group: here it is. */
 void exchange_set_group(struct exchange *x, struct group *g);
 /* Asks the first peer, once the target's name is looked up. The request's body is whole, or none, or goes up as it comes. v_over: the exchange answers, or fails
- * by request_fail; v_reply: it failed at once. */
+ * by request_fail; v_reply: it failed at once; v_next: it is over, and protocol->another knows of another group. */
 struct verdict exchange_start(struct exchange *x);
 /* What was: an exchange of r that is over, with this one try, for the log. */
 struct exchange *exchange_remember(struct request *r, const struct gateway_conf *conf, const struct exchange_try *t);
+/* Nobody is left, the reason allows others: is there another group? Then x is over. */
+bool exchange_hand_over(struct exchange *x);
 /* x's peer can be asked over c, which is x's from now on. */
 void exchange_begin(struct exchange *x, struct conn *c);
 /* The only change of state. */

@@ -159,8 +159,9 @@ void retry(struct exchange *x, unsigned reason)
     }
     if (!x->last->status) x->last->status = status_of(reason);
     exchange_end_try(x, reason == NEXT_403 || reason == NEXT_404 ? PEER_PASSED : PEER_FAILED);
-    if (x->pick.tries && allowed(x, reason)) ask_another(x);
-    else exchange_fail(x, status_of(reason));
+    bool more = (x->pick.tries || x->proto->another) && allowed(x, reason);
+    if (more && x->pick.tries) ask_another(x);
+    else if (!more || !exchange_hand_over(x)) exchange_fail(x, status_of(reason));
 }
 
 bool retry_denied(struct exchange *x)

@@ -87,7 +87,9 @@ static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
     NEED(x, EXCHANGE_MAGIC);
     (void) said;
     if (outcome == TLS_READY) {
-        exchange_begin(x, c);
+        x->conn = c;
+        if (x->via && x->via->inside) via_start(x);
+        else exchange_begin(x, c);
         return;
     }
     x->conn_sent = c->sent;          /* bytes of handshakes do not count */

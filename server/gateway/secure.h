@@ -24,7 +24,7 @@ extern const struct tls_hooks secure_hooks;
 uint64_t secure_digest(struct text t);
 /* Sets s->params. */
 void secure_seal(struct secure *s);
-/* Begins the handshake over x->conn, which is connected; goes on with exchange_begin, or retry. */
+/* Begins the handshake over x->conn, which is connected; goes on with exchange_begin, via_start, or retry. */
 void secure_start(struct exchange *x);
 
 #endif
