@@ -10,11 +10,12 @@
 #include "os/metrics.h"
 #include "process/cycle.h"
 #include "upstream/group.h"
+#include "upstream/resolver.h"
 #include "upstream/state.h"
 #include "wire/host.h"
 #include <sys/random.h>
 
-enum { ORDER_MARK = -1000, ORDER_SERVE = -1000, PORT_HTTP = 80 };      /* before all others of their steps */
+enum { ORDER_MARK = -1000, ORDER_SERVE = -1000, PORT_HTTP = 80, PORT_HTTPS = 443, LISTS_MOST = 1024 };      /* ORDER: before all others of their steps */
 
 /* Connections to origins that wait for the next request, of this worker: by address. */
 static struct group keeper = { .magic = GROUP_MAGIC, .keep = { 64, KEEP_REQUESTS, KEEP_TIME_MS, KEEP_TIMEOUT_MS } };
@@ -140,7 +141,8 @@ struct verdict forward_proxy_find(struct request *r, struct forward *f, struct t
         f->looking = true;
         f->lookup.done = looked_up;
         request_at_close(r, stop_looking, f);
-        lookup_start(resolver_system(), &f->lookup, LOOKUP_HOST, host, port, 30000);
+        const struct resolver_values *c = request_values(r, &http_resolver_module);
+        lookup_start(resolver_of(c), &f->lookup, LOOKUP_HOST, host, port, c->timeout.ms);
         return v_wait();
     }
     if (f->status) return v_reply(f->status);
@@ -177,11 +179,13 @@ static struct verdict mark(struct request *r)
     return v_next();
 }
 
+static bool asks_for_tls(const struct request *r) { return r->form == REQUEST_ABSOLUTE && text_eq_nocase(r->asked_scheme, T("https")); }
+
 static const char *look_over(struct request *r, struct forward *f, struct text *rule_out)
 {
     const char *why = NULL;
     *rule_out = T("scheme");
-    if (r->form == REQUEST_ABSOLUTE && !text_eq_nocase(r->asked_scheme, T("http"))) return "only http is asked for in absolute form";
+    if (r->form == REQUEST_ABSOLUTE && !text_eq_nocase(r->asked_scheme, T("http")) && !asks_for_tls(r)) return "only http and https are asked for in absolute form";
     *rule_out = T("host");
     if (host_look(r->host, &why) == HOST_ODD) return why;
     *rule_out = T("loop");
@@ -191,11 +195,11 @@ static const char *look_over(struct request *r, struct forward *f, struct text *
 static struct verdict decide(struct request *r, struct forward *f)
 {
     struct text rule;
-    bool tunnel = r->method == METHOD_CONNECT;
+    bool tunnel = r->method == METHOD_CONNECT, tls = asks_for_tls(r);
     f->conf = request_values(r, &forward_proxy_module);
     f->ask = (struct policy_ask) {
         .client = r->peer, .user = f->conf->user ? template_render(f->conf->user, &r->eval) : r->user, .method = r->method_name, .host = r->host,
-        .scheme = tunnel ? T("") : T("http"), .port = r->host_port ? r->host_port : PORT_HTTP, .path = tunnel ? T("") : r->target, .eval = &r->eval,
+        .scheme = tunnel ? T("") : tls ? T("https") : T("http"), .port = r->host_port ? r->host_port : tls ? PORT_HTTPS : PORT_HTTP, .path = tunnel ? T("") : r->target, .eval = &r->eval,
     };
     const char *why = look_over(r, f, &rule);
     if (why) return refuse(r, f, rule, text_c(why));
@@ -226,13 +230,14 @@ static struct verdict pass_on(struct request *r, struct forward *f)
         struct verdict v = reqbody_whole(r);
         if (v.what != V_NEXT) return v;
     }
-    struct text scheme = T("http");
+    struct text scheme = f->ask.scheme;
     struct group *parent = forward_proxy_parent_group(f, &scheme);
     struct exchange *x = exchange_open(r, &forward_proxy_protocol, parent ? &f->conf->through : &f->conf->g, &(struct gateway_target) { .group = parent ? parent : f->group, .scheme = scheme }, f);
-    forward_proxy_parent_ask(x, f, false);
     bool own = forward_proxy_parent_is_http(f);       /* such a connection serves whatever is asked for */
+    forward_proxy_parent_ask(x, f, !own);
     x->keep = !own || parent->keep.connections > 0;
     if (!own) x->keep_in = &keeper;
+    if (!own && asks_for_tls(r)) x->secure = secure_conf_of(r, &f->conf->ssl, f->conf->ssl.name ? template_render(f->conf->ssl.name, &r->eval) : r->host);
     return exchange_start(x);
 }
 
@@ -332,6 +337,15 @@ void forward_proxy_open_servers(struct conf_block *b)
         if (s->kind == IN_SERVER) ((struct vhost *) s->object)->forwards = true;
 }
 
+static void note_context(struct conf *cf, const struct conf_block *b, struct forward_conf *c)
+{
+    struct forward_conf *top = conf_values(cf->top, &forward_proxy_module);
+    c->file = b->file;
+    c->line = b->line;
+    c->next = top->next;
+    top->next = c;
+}
+
 static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 {
     struct forward_conf *c = values;
@@ -341,6 +355,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
     c->g.ignore_headers = IGNORE_ACCEL_REDIRECT | IGNORE_ACCEL_EXPIRES | IGNORE_ACCEL_LIMIT_RATE | IGNORE_ACCEL_BUFFERING | IGNORE_ACCEL_CHARSET;
     if (c->on.on && b != cf->top) forward_proxy_open_servers(b);
     if (c->on.on && b != cf->top && !c->policy.rules.n) conf_warn_once(cf, "forward_proxy", "\"forward_proxy\" is on without any \"forward_proxy_access\": all is refused");
+    if (c->on.on && b != cf->top) note_context(cf, b, c);
     if (forward_proxy_name(c).n == 0) return "!\"forward_proxy_via\" needs a name";
     conf_result why = gateway_conf_check(cf, &c->g, "forward_proxy_", NULL, 0);
     c->through = c->g;
@@ -377,19 +392,33 @@ static const struct directive rows[] = {
     ROW(g.temp_path, struct temp_path, &temp_path_type, P "_temp_path", "forward_proxy_temp", .help = "The folder of temporary files, with up to three levels of folders below it."),
     ROW(g.bind, struct gateway_bind *, &gateway_bind_type, P "_bind", NULL, .help = "The local address of connections to origins."),
     ROW(g.socket_keepalive, flag, &conf_flag, P "_socket_keepalive", "off", .help = "Whether connections to origins have TCP keep-alive probes."),
+    SECURE_ROWS(fc, ssl, P "_ssl_", "weir", "on", "4", "on", NULL, "; that of the host that is asked for where nothing is said"),
     { .name = NULL },
 };
 
-static bool open_lists(struct cycle *c)
+static bool open_all(struct cycle *cycle)
 {
-    (void) c;
-    return domains_load_all();
+    struct forward_conf *top = conf_values(cycle->conf->top, &forward_proxy_module);
+    struct secure_opening o;
+    bool fine = domains_load_all();
+    secure_opening_begin(&o, cycle);
+    for (struct forward_conf *c = top->next; fine && c; c = c->next) fine = secure_conf_open(&o, &c->ssl, true, P "_ssl_", c->file, c->line);
+    secure_opening_end(&o);
+    return fine;
+}
+
+/* A million names take most of a second: the loop of the process does not wait for them. */
+static void read_list(struct thread_job *j)
+{
+    if (thread_post(thread_pool_get(T(" lists"), 1, LISTS_MOST), j)) return;
+    j->work(j);
+    j->done(j);
 }
 
 static void look_at_lists(struct cycle *c)
 {
     (void) c;
-    if (process_kind != PROCESS_WORKER) domains_look();
+    if (process_kind != PROCESS_WORKER) domains_look(read_list);
 }
 
 static const struct hook hooks[] = {
@@ -397,7 +426,7 @@ static const struct hook hooks[] = {
     { .step = &step_precontent, .name = "forward_proxy", .run = serve, .order = ORDER_SERVE },
     { .step = NULL },
 };
-static const struct process_part process = { .open = open_lists, .second = look_at_lists };
+static const struct process_part process = { .open = open_all, .second = look_at_lists };
 static const struct module lists = { .name = "forward_proxy_lists", .part = &process, .part_kind = &process_part_kind };
 static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
 

@@ -15,6 +15,7 @@
 #include "eval/policy.h"
 #include "event/resolve.h"
 #include "gateway/answer.h"
+#include "gateway/secure_conf.h"
 #include "modules/module.h"
 
 enum { FORWARDED_OFF, FORWARDED_APPEND, FORWARDED_RFC7239, FORWARDED_PASS };
@@ -30,6 +31,10 @@ struct forward_conf {
     struct template    *user, *page;
     span                tunnel_time;
     bytes               tunnel_bytes;
+    struct secure_conf  ssl;               /* of https:// in absolute form */
+    struct forward_conf *next;             /* of those that need a context; of the top: the first */
+    const char          *file;
+    unsigned             line;
 };
 
 /* One request's. */
@@ -80,7 +85,7 @@ struct group *forward_proxy_parent_group(const struct forward *f, struct text *s
 struct text forward_proxy_parent_name(const struct forward *f);
 /* Must the target's name be resolved by us? */
 bool forward_proxy_resolves(const struct forward *f);
-/* Is it one that takes requests in absolute form? */
+/* Is it one that takes this request in absolute form? What is to be fetched by TLS goes through tunnels of those whose own connection is plain. */
 bool forward_proxy_parent_is_http(const struct forward *f);
 /* The value of Proxy-Authorization for it; empty: none. */
 struct text forward_proxy_parent_login(struct request *r, const struct forward *f);

@@ -114,7 +114,7 @@ static bool wants_upgrade(const struct request *r)
 static void put_host(struct build *b, const struct request *r, const struct forward *f)
 {
     build_text(b, r->host);
-    if (f->ask.port != 80) build_fmt(b, ":%u", f->ask.port);
+    if (f->ask.port != (text_eq(f->ask.scheme, T("https")) ? 443 : 80)) build_fmt(b, ":%u", f->ask.port);
 }
 
 static void put_origin(struct build *b, const struct request *r, const struct forward *f)

@@ -3,7 +3,6 @@
  * when one of them fails.
  */
 #include "modules/forward_proxy.h"
-#include "gateway/secure_conf.h"
 #include "http/steps.h"
 #include "os/file.h"
 #include "upstream/group.h"
@@ -265,7 +264,7 @@ bool forward_proxy_parent_ask(struct exchange *x, struct forward *f, bool tunnel
     const struct forward_parent *p = asked_of(f);
     if (!p) return false;
     if (p->kind == PARENT_HTTPS) x->secure = secure_conf_of(r, &c->ssl, c->ssl.name ? template_render(c->ssl.name, &r->eval) : p->host);
-    if (!tunnel && p->kind != PARENT_SOCKS) return true;
+    if (!tunnel) return true;
     struct via *v = make_via(r, f, p);
     x->via = v;
     x->keep_tag = tag_of(r, v);
@@ -275,7 +274,7 @@ bool forward_proxy_parent_ask(struct exchange *x, struct forward *f, bool tunnel
 bool forward_proxy_parent_is_http(const struct forward *f)
 {
     const struct forward_parent *p = asked_of(f);
-    return p && p->kind != PARENT_SOCKS;
+    return p && (p->kind == PARENT_HTTPS || (p->kind == PARENT_HTTP && !text_eq(f->ask.scheme, T("https"))));
 }
 
 /* ---- rows ---- */

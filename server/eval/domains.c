@@ -38,13 +38,23 @@ struct domains {
     unsigned        magic;
     struct domains *next;
     char           *path;
-    unsigned        users;              /* configurations */
+    unsigned        users;              /* configurations, and whoever reads it just now */
     struct control *control;
     char           *areas;
     struct stat     seen;               /* at the last look */
     bool            moving;             /* it was another one than the look before */
     bool            stale;              /* the area that is not in force holds the table before */
 };
+
+struct building {
+    struct area *area;
+    const char  *path;
+    uint64_t     lines, bad, first_bad;
+    bool         full;
+};
+
+/* Reading one anew. */
+struct reading { struct thread_job job; struct domains *d; struct building b; struct stat st; uint32_t turn; const char *why; int err; };
 
 static struct domains *all;
 
@@ -134,13 +144,6 @@ size_t domains_bytes(const struct domains *d)
 struct text domains_path(const struct domains *d) { return text_c(d->path); }
 
 /* ---- lines ---- */
-
-struct building {
-    struct area *area;
-    const char  *path;
-    uint64_t     lines, bad, first_bad;
-    bool         full;
-};
 
 static bool add_name(struct building *b, struct text name, unsigned cover)
 {
@@ -333,29 +336,53 @@ static bool begin_building(struct control *c)
     return kill((pid_t) was, 0) != 0 && errno == ESRCH && atomic_compare_exchange_strong(&c->builder, &was, me);
 }
 
+/* In a thread, perhaps. */
+static void work(struct thread_job *j)
+{
+    struct reading *w = container_of(j, struct reading, job);
+    struct domains *d = w->d;
+    int fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    w->why = fd < 0 || fstat(fd, &w->st) != 0 ? "cannot be opened" : !S_ISREG(w->st.st_mode) ? "is no file" : build(d, fd, area_of(d, w->turn + 1), &w->b);
+    w->err = errno;
+    if (fd >= 0) close(fd);
+}
+
 /* False after a log line. */
+static bool publish(struct reading *w, enum log_level level)
+{
+    struct domains *d = w->d;
+    struct control *c = d->control;
+    c->inode = (int64_t) w->st.st_ino;
+    c->size = (int64_t) w->st.st_size;
+    c->mtime_s = (int64_t) w->st.st_mtim.tv_sec;
+    c->mtime_ns = (int64_t) w->st.st_mtim.tv_nsec;
+    if (!w->why) atomic_store_explicit(&c->turn, w->turn + 1 ? w->turn + 1 : 2, memory_order_release);
+    d->stale = w->turn || w->why;
+    atomic_store(&c->builder, 0);
+    if (w->b.bad) log_at(log_main, L_WARN, NULL, 0, "%llu lines of \"%s\" are no names, the first is line %llu", (unsigned long long) w->b.bad, d->path, (unsigned long long) w->b.first_bad);
+    if (w->why) log_at(log_main, level, NULL, w->err, "the list \"%s\" %s%s", d->path, w->why, w->turn ? ": the one that was read before stays" : "");
+    else log_at(log_main, L_NOTICE, NULL, 0, "%zu names were read from \"%s\"", domains_count(d), d->path);
+    return !w->why;
+}
+
+static void let_go(void *arg);
+
+static void done(struct thread_job *j)
+{
+    struct reading *w = container_of(j, struct reading, job);
+    struct domains *d = w->d;
+    publish(w, L_ERR);
+    free(w);
+    let_go(d);
+}
+
+/* At once. False after a log line. */
 static bool read_list(struct domains *d, enum log_level level)
 {
-    struct control *c = d->control;
-    struct building b = { .lines = 0 };
-    struct stat st = { .st_ino = 0 };
-    uint32_t turn = c->turn;
-    if (!begin_building(c)) return true;
-    int fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    const char *why = fd < 0 || fstat(fd, &st) != 0 ? "cannot be opened" : !S_ISREG(st.st_mode) ? "is no file" : build(d, fd, area_of(d, turn + 1), &b);
-    int err = errno;
-    if (fd >= 0) close(fd);
-    c->inode = (int64_t) st.st_ino;
-    c->size = (int64_t) st.st_size;
-    c->mtime_s = (int64_t) st.st_mtim.tv_sec;
-    c->mtime_ns = (int64_t) st.st_mtim.tv_nsec;
-    if (!why) atomic_store_explicit(&c->turn, turn + 1 ? turn + 1 : 2, memory_order_release);
-    d->stale = turn || why;
-    atomic_store(&c->builder, 0);
-    if (b.bad) log_at(log_main, L_WARN, NULL, 0, "%llu lines of \"%s\" are no names, the first is line %llu", (unsigned long long) b.bad, d->path, (unsigned long long) b.first_bad);
-    if (why) log_at(log_main, level, NULL, err, "the list \"%s\" %s%s", d->path, why, turn ? ": the one that was read before stays" : "");
-    else log_at(log_main, L_NOTICE, NULL, 0, "%zu names were read from \"%s\"", domains_count(d), d->path);
-    return !why;
+    struct reading w = { .d = d, .turn = d->control->turn };
+    if (!begin_building(d->control)) return true;
+    work(&w.job);
+    return publish(&w, level);
 }
 
 /* ---- lists ---- */
@@ -411,7 +438,16 @@ bool domains_load_all(void)
     return fine;
 }
 
-void domains_look(void)
+static void read_anew(struct domains *d, void (*post)(struct thread_job *j))
+{
+    if (!begin_building(d->control)) return;
+    struct reading *w = base_zalloc(1, sizeof *w);
+    *w = (struct reading) { .job = { .work = work, .done = done }, .d = d, .turn = d->control->turn };
+    d->users++;
+    post(&w->job);
+}
+
+void domains_look(void (*post)(struct thread_job *j))
 {
     for (struct domains *d = all; d; d = d->next) {
         struct stat st;
@@ -423,6 +459,6 @@ void domains_look(void)
         if (stat(d->path, &st) != 0) continue;              /* perhaps it is being replaced just now */
         d->moving = !is_same(&st, &d->seen);
         d->seen = st;
-        if (!d->moving && !was_read(d, &st)) read_list(d, L_ERR);
+        if (!d->moving && !was_read(d, &st)) read_anew(d, post);
     }
 }
