@@ -181,13 +181,14 @@ static conf_result parse_pass(struct conf *cf, const struct directive *d, void *
 }
 
 static const struct conf_type type_pass = { .syntax = "[address]", .size = sizeof(struct tunnel_pass), .max = 1, .parse = parse_pass };
-static const struct conf_choice next_choices[] = { { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "off", NEXT_OFF }, { NULL, 0 } };
+static const struct conf_choice next_choices[] = { { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "denied", NEXT_DENIED }, { "off", NEXT_OFF }, { NULL, 0 } };
 
 static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 {
     struct tunnel_conf *c = values;
     c->groups = groups_of(cf, EVAL_HTTP);
     if (c->g.next_upstream & NEXT_OFF) c->g.next_upstream = 0;
+    c->g.dynamic = c->g.allow.n || c->g.bind_dynamic.on;
     c->g.next_upstream |= c->g.next_upstream ? NEXT_NON_IDEMPOTENT : 0;      /* nothing was asked of a peer that did not connect */
     if (c->pass.on && b != cf->top) forward_proxy_open_servers(b);
     return NULL;
@@ -197,6 +198,8 @@ typedef struct tunnel_conf tc;
 static const struct directive rows[] = {
     D_TYPE(tc, pass, struct tunnel_pass, &type_pass, "tunnel_pass", IN_SERVER | IN_LOCATION | IN_IF, NULL, "Opens tunnels for CONNECT, to this address or, without one, to the host and port that are asked for. forward_proxy and its rules go before it."),
     D_TYPE(tc, g.bind, struct gateway_bind *, &gateway_bind_type, "tunnel_bind", IN_HSL, NULL, "The local address of tunnels' connections."),
+    D_FLAG(tc, g.bind_dynamic, "tunnel_bind_dynamic", IN_HSL, "off", "Whether the local address is found anew for each address that is tried."),
+    D_TYPE(tc, g.allow, struct templates, &conf_templates, "tunnel_allow_upstream", IN_HSL, NULL, "An address is tried when all of these are neither empty nor 0."),
     D_SIZE(tc, g.buffer_size, "tunnel_buffer_size", IN_HSL, "16k", "The size of a buffer for a tunnel's bytes; weir's buffers grow with the stream up to 64k."),
     D_TIME(tc, g.connect_timeout, "tunnel_connect_timeout", IN_HSL, "60s", "How long connecting may take."),
     D_TIME(tc, g.read_timeout, "tunnel_read_timeout", IN_HSL, "60s", "How long nothing may move in a tunnel before it is closed."),

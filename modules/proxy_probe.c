@@ -34,7 +34,7 @@ static void prepare(const struct location *l, struct eval *e, struct fetch_want 
     out->send_ms = c->g.send_timeout.ms;
     out->read_ms = c->g.read_timeout.ms;
     out->head_most = (size_t) c->g.buffer_size.bytes;
-    if (c->g.bind && !c->g.bind->off && !c->g.bind->dynamic) out->from = &c->g.bind->addr;
+    if (c->g.bind && !c->g.bind->off && !c->g.bind->dynamic) out->from = c->g.bind->addrs;
     if (p->url.secure) proxy_ssl_prepare(l, e, out);
     add_fields(c, e, out);
 }

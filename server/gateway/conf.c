@@ -22,6 +22,15 @@ const struct conf_choice gateway_ignore_choices[] = {
     { "Cache-Control", IGNORE_CACHE_CONTROL }, { "Set-Cookie", IGNORE_SET_COOKIE }, { "Vary", IGNORE_VARY }, { NULL, 0 },
 };
 
+bool gateway_bind_parse(struct pool *pool, struct text t, struct addr *out)
+{
+    ssize_t comma = text_find_char(t, ',');
+    out[0].family = out[1].family = AF_UNSPEC;
+    if (comma < 0) return addr_parse(pool, t, 0, &out[0]);
+    return addr_parse(pool, text_trim(text_upto(t, (size_t) comma)), 0, &out[0]) && addr_parse(pool, text_trim(text_from(t, (size_t) comma + 1)), 0, &out[1])
+        && out[0].family != out[1].family;
+}
+
 static conf_result parse_bind(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d;
@@ -39,11 +48,11 @@ static conf_result parse_bind(struct conf *cf, const struct directive *d, void *
     struct template *t = template_compile(cf, word, &why);
     if (!t) return why;
     if (!template_is_constant(t)) b->dynamic = t;
-    else if (!addr_parse(cf->pool, word, 0, &b->addr)) return conf_say(cf, "!invalid address \"%.*s\"", TEXT_ARG(word));
+    else if (!gateway_bind_parse(cf->pool, word, b->addrs)) return conf_say(cf, "!invalid address \"%.*s\"", TEXT_ARG(word));
     return NULL;
 }
 
-const struct conf_type gateway_bind_type = { "address [transparent] | off", sizeof(struct gateway_bind *), 0, 1, 2, parse_bind };
+const struct conf_type gateway_bind_type = { "address[,address] [transparent] | off", sizeof(struct gateway_bind *), 0, 1, 2, parse_bind };
 
 static conf_result parse_store(struct conf *cf, const struct directive *d, void *field)
 {

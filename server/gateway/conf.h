@@ -21,7 +21,8 @@ enum {
 enum { IGNORE_ACCEL_REDIRECT = 1, IGNORE_ACCEL_EXPIRES = 2, IGNORE_ACCEL_LIMIT_RATE = 4, IGNORE_ACCEL_BUFFERING = 8, IGNORE_ACCEL_CHARSET = 16,
        IGNORE_EXPIRES = 32, IGNORE_CACHE_CONTROL = 64, IGNORE_SET_COOKIE = 128, IGNORE_VARY = 256 };
 
-struct gateway_bind { struct addr addr; struct template *dynamic; bool transparent, off; };
+/* One address, or one of each family: who is asked decides which. */
+struct gateway_bind { struct addr addrs[2]; struct template *dynamic; bool transparent, off; };
 
 /* …_store: a copy of an answer of 200 becomes a file, of the uri's place under root or alias, or where path says. */
 struct gateway_store { bool on; struct template *path; };
@@ -123,6 +124,8 @@ extern const struct conf_type gateway_checked_size;
 struct early_hints_conf { struct templates when; };
 extern struct module http_gateway_module;
 
+/* "address" or "address,address" (of IPv4 and of IPv6) into out[2], AF_UNSPEC where there is none. False: it is neither. */
+bool gateway_bind_parse(struct pool *pool, struct text t, struct addr *out);
 /* Rules over several of them; prefix as in GATEWAY_ROWS, for messages. hidden: what this protocol hides by default. */
 conf_result gateway_conf_check(struct conf *cf, struct gateway_conf *g, const char *prefix, const enum field_id *hidden, size_t count);
 /* Is a field of this name kept from the client? */

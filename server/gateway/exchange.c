@@ -112,18 +112,29 @@ struct exchange *exchange_remember(struct request *r, const struct gateway_conf 
     return x;
 }
 
-static bool set_bind(struct exchange *x)
+static void set_bind(struct exchange *x)
 {
     const struct gateway_bind *b = x->conf->bind;
-    if (!b || b->off) return true;
-    x->bind = b->addr;
-    if (!b->dynamic) return true;
+    if (likely(!b) || b->off) return;
+    x->bind = b->addrs;
+    if (!b->dynamic) return;
     struct text t = template_render(b->dynamic, &x->r->eval);
-    if (!t.n || addr_parse(x->r->pool, t, 0, &x->bind)) return true;
-    x->bind.family = AF_UNSPEC;
-    log_at(x->r->log, L_ERR, x->r->about, 0, "invalid local address \"%.*s\"", TEXT_ARG(t));
-    return true;
+    struct addr *out = pool_array(x->r->pool, struct addr, 2);
+    x->bind = NULL;
+    if (!t.n) return;
+    if (gateway_bind_parse(x->r->pool, t, out)) x->bind = out;
+    else log_at(x->r->log, L_ERR, x->r->about, 0, "invalid local address \"%.*s\"", TEXT_ARG(t));
 }
+
+/* Our address towards the peer in hand: one of its family. NULL: the kernel's choice; for a unix socket always. */
+static const struct addr *from_of(const struct exchange *x)
+{
+    for (int i = 0; i < 2 && unlikely(x->bind != NULL); i++)
+        if (x->bind[i].family == x->pick.peer->addr.family) return &x->bind[i];
+    return NULL;
+}
+
+static bool has_source(const struct exchange *x) { return likely(!x->bind) || from_of(x) || x->pick.peer->addr.family == AF_UNIX; }
 
 static struct exchange_try *add_try(struct exchange *x, struct text name)
 {
@@ -226,7 +237,7 @@ static void connected(struct connect *k, enum connect_end how, int error)
 
 static struct idle_key key_of(const struct exchange *x)
 {
-    return (struct idle_key) { .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .params = (x->secure ? x->secure->params : 0) ^ x->preface.tag ^ x->keep_tag };
+    return (struct idle_key) { .to = &x->pick.peer->addr, .from = from_of(x), .params = (x->secure ? x->secure->params : 0) ^ x->preface.tag ^ x->keep_tag };
 }
 
 /* What is not to be sent twice goes over a connection that is seen to be open just now: one call more. */
@@ -265,7 +276,7 @@ static void ask_peer(struct exchange *x)
     exchange_move(x, EXCHANGE_CONNECTING);
     x->connect.done = connected;
     connect_start(&x->connect, &(struct connect_want) {
-        .to = &x->pick.peer->addr, .from = x->bind.family != AF_UNSPEC ? &x->bind : NULL, .transparent = x->conf->bind && x->conf->bind->transparent,
+        .to = &x->pick.peer->addr, .from = from_of(x), .transparent = x->conf->bind && x->conf->bind->transparent,
         .sndbuf = (int) min_of(x->conf->socket_sndbuf.bytes, (uint64_t) INT32_MAX / 2), .rcvbuf = (int) min_of(x->conf->socket_rcvbuf.bytes, (uint64_t) INT32_MAX / 2),
         .keepalive = x->conf->socket_keepalive.on, .timeout_ms = x->conf->connect_timeout.ms, .log = x->r->log });
 }
@@ -312,10 +323,16 @@ static bool find_peer(struct exchange *x, struct peer **out)
 void exchange_next(struct exchange *x)
 {
     struct peer *p;
-    if (!find_peer(x, &p)) return;
-    if (p) {
-        ask_peer(x);
-        return;
+    for (;;) {
+        if (!find_peer(x, &p)) return;
+        if (!p) break;
+        if (has_source(x)) {
+            ask_peer(x);
+            return;
+        }
+        log_at(x->r->log, L_ERR, x->r->about, 0, "there is no local address of the family of %.*s", TEXT_ARG(p->name));
+        x->last->status = 502;
+        exchange_end_try(x, PEER_UNASKED);
     }
     struct exchange_try *t = x->last;
     exchange_doing(x, "connecting to upstream");

@@ -155,7 +155,7 @@ struct exchange {
     struct pipe                    pipe;
     struct store                  *store;    /* the copy that is made of the answer, or NULL */
     struct relay                  *relay;
-    struct addr                    bind;     /* source address in force; AF_UNSPEC: none */
+    const struct addr             *bind;     /* two source addresses to choose from by family, the second perhaps AF_UNSPEC; NULL: the kernel's choice */
     uint64_t                       started_ms;
     struct retry                   retry;
     struct preface                 preface;

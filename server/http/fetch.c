@@ -558,7 +558,8 @@ static struct job *make_job(const struct fetch_want *w)
     j->want.body_most = w->body_most ? w->body_most : BODY_MOST;
     j->to = *w->to;
     if (w->to->family == AF_UNIX) j->to.un.path = pool_cstr(pool, text_c(w->to->un.path));
-    if (w->from) j->from = *w->from;
+    for (int i = 0; w->from && i < 2; i++)
+        if (w->from[i].family == w->to->family) j->from = w->from[i];
     j->method = w->method.n ? method_lookup(w->method) : METHOD_GET;
     j->head = chunk_open(j->want.head_most);
     j->body = build_in_pool(pool, 0, j->want.body_most);

@@ -36,7 +36,7 @@ void fetch_kept_close(struct fetch_kept *k);
 
 struct fetch_want {
     const struct addr  *to;
-    const struct addr  *from;            /* source address; NULL: the kernel's choice */
+    const struct addr  *from;            /* two source addresses, of which the one of to's family counts, the second perhaps AF_UNSPEC; NULL: the kernel's choice */
     struct tls_context *tls;             /* NULL: plain. Must outlive the fetch; whether it verifies is its own matter: fetch_context */
     struct text         tls_name;        /* what the certificate must bear; and is sent (SNI), unless it is an address or no_sni */
     bool                no_sni;
