@@ -1,4 +1,5 @@
 #include "upstream/balance.h"
+#include "upstream/loads.h"
 #include "upstream/seat.h"
 #include "upstream/sticky.h"
 #include "base/clock.h"
@@ -57,6 +58,14 @@ static inline bool may(struct pick *p, const struct peer *peer, uint32_t but)
 
 bool pick_may(struct pick *p, const struct peer *peer) { return may(p, peer, 0); }
 
+bool pick_could(const struct pick *p, const struct peer *peer)
+{
+    const struct peer_state *s = peer->state;
+    uint32_t marks = atomic_load_explicit(&s->marks, memory_order_relaxed), fails = atomic_load_explicit(&s->fails, memory_order_relaxed);
+    if (unlikely(marks | fails) && !may_marked(p, peer, marks)) return false;
+    return likely(!peer->max_conns) || atomic_load_explicit(&s->inflight, memory_order_relaxed) < peer->max_conns;
+}
+
 bool pick_hold(struct pick *p, struct peer *peer)
 {
     struct peer_state *s = peer->state;
@@ -103,6 +112,7 @@ static struct peer *choose_bound(struct pick *p)
 {
     struct peer *peer = is_stale(p) ? NULL : sticky_peer(p);
     if (!peer || !may(p, peer, PEER_DRAINING) || !pick_hold(p, peer)) peer = choose(p);
+    else if (unlikely(p->set->loads != NULL)) loads_renew(p, peer);
     if (peer) p->last = peer;
     return peer;
 }
@@ -148,6 +158,7 @@ void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, con
     if (unlikely(sticky != NULL) && sticky->answered && how == PEER_WELL) sticky->answered(sticky, p);
     if (p->group->balance->done) p->group->balance->done(p, how == PEER_FAILED);
     seat_release(p->peer->state, p->hold);
+    if (unlikely(p->set->loads != NULL)) loads_renew(p, p->peer);
     p->peer = NULL;
     if (p->tries) p->tries--;
 }

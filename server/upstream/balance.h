@@ -25,6 +25,7 @@ struct pick {
     uint64_t      opened_ms;
     uint64_t      started_ms;      /* of the try in hand */
     uint32_t      from;            /* the priority that is asked begins at this peer; 0: the primary ones */
+    bool          panics;          /* too few peers are healthy: health does not count (panic_threshold) */
     bool          busy;            /* some peer was passed by for nothing but its max_conns: a place may come free */
     uint32_t      looks;           /* algorithms that guess: how many guesses could not be asked */
     void         *data;            /* the algorithm's own, from its open */
@@ -87,6 +88,8 @@ static inline bool pick_more(const struct pick *p) { return p->tries > 0; }
 static inline bool pick_was_tried(const struct pick *p, uint32_t i) { return p->tried[i >> 6] >> (i & 63) & 1; }
 /* Not tried, its marks let it be asked, not failed too often of late, not full. */
 bool pick_may(struct pick *p, const struct peer *peer);
+/* The same but for having been tried. */
+bool pick_could(const struct pick *p, const struct peer *peer);
 /* The peer's average in microseconds; 0: not known. Of one that was not asked for long it counts for less and less, so that it is
  * tried again. */
 uint64_t balance_time_of(const struct peer *peer, enum balance_time timed);

@@ -26,7 +26,7 @@
 #define GROUP_MAGIC    0x47525550u
 #define PEER_SET_MAGIC 0x50534554u
 
-struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster; struct sticky; struct sticky_set;
+struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster; struct sticky; struct sticky_set; struct loads; struct tournament;
 
 /* In shared memory, one for all generations. Its lock is of what the balancing algorithm keeps. */
 struct group_state {
@@ -46,6 +46,7 @@ struct group_roster {
     uint32_t            marked;       /* the peers' marks have been set to what the configuration says */
     uint32_t            pad;
     struct group_entry *first;        /* by id */
+    struct tournament  *loads;        /* loads.h, of many peers; under the group's lock; NULL: there is none */
 };
 
 /* A process's own. Those of the configuration stay; others end when no request has them any more. */
@@ -58,6 +59,7 @@ struct peer_set {
     struct peer  *peers;
     struct round *round;              /* of many peers: how they take turns */
     void         *prepared;           /* by the algorithm, of these peers */
+    struct loads *loads;              /* of many, where the least loaded is asked: loads.h; NULL: there is none */
     struct sticky_set *sticky;        /* by what names they are known: sticky.h */
     uint64_t      version;            /* of the records that it was made of; 0: of the configuration */
     struct pool  *pool;               /* NULL: the configuration's, it stays */

@@ -1,8 +1,9 @@
 /*
- * The peer with the least load for its weight; those that are equal by turns, as round robin would. Exact over all workers.
+ * The peer with the least load for its weight; those that are equal by turns, as round robin would. Exact over all workers. Few are
+ * looked at one by one, many play a tournament (loads.h).
  * least_conn: the load is how many requests a peer has in hand. least_time: its average time, times that with the coming one.
  */
-#include "upstream/balance.h"
+#include "upstream/loads.h"
 
 /* What is looked at. quickest: the least time known of any, which those that have none yet are taken to have. */
 struct scan { struct pick *p; uint32_t from, to; uint64_t quickest; };
@@ -76,7 +77,7 @@ static struct peer *turn(const struct scan *s, struct peer *first, uint64_t load
     return best;
 }
 
-static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
+static struct peer *look_at_all(struct pick *p, uint32_t from, uint32_t to)
 {
     struct scan s = { p, from, to, p->group->timed ? quickest(p, from, to) : 0 };
     struct peer *best;
@@ -91,5 +92,15 @@ static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
     return best;
 }
 
-const struct balance balance_least_conn = { .name = "least_conn", .next = next, .done = round_robin_done };
-const struct balance balance_least_time = { .name = "least_time", .next = next, .done = round_robin_done };
+static struct peer *next(struct pick *p, uint32_t from, uint32_t to)
+{
+    if (likely(!p->set->loads || from || to != p->set->primary)) return look_at_all(p, from, to);
+    struct peer *peer = loads_take(p);
+    if (likely(peer != NULL)) return peer;
+    peer = look_at_all(p, from, to);
+    if (peer) loads_renew(p, peer);
+    return peer;
+}
+
+const struct balance balance_least_conn = { .name = "least_conn", .prepare = loads_prepare, .next = next, .done = round_robin_done };
+const struct balance balance_least_time = { .name = "least_time", .prepare = loads_prepare, .next = next, .done = round_robin_done };

@@ -10,7 +10,7 @@
 #include "eval/template.h"
 #include <zlib.h>
 
-enum { TRIES = 20, TRIES_BOUNDED = 256, POINTS = 160, POINTS_MAX = 1 << 27, INDEX_BITS_MAX = 16, LOOK_OVER = 64 };
+enum { TRIES = 20, TRIES_BOUNDED = 256, POINTS = 160, POINTS_MAX = 1 << 27, INDEX_BITS_MAX = 16, LOOK_OVER = 32 };
 
 /* Peers in one stretch that one server line, or lines of the same text, named. */
 struct run { uint32_t from, to; struct run *next; };

@@ -28,7 +28,7 @@ struct zone *state_zone(void) { return zone; }
 
 static uint64_t signature(void)
 {
-    return 0x7570730000000002ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
+    return 0x7570730000000003ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
 }
 
 static bool open_zone(void)
@@ -143,6 +143,8 @@ static bool attach(struct group *g, struct build *b, uint64_t generation)
 static void end_roster(struct group_roster *r)
 {
     if (r->state->latest == r) r->state->latest = NULL;
+    if (r->loads) shm_free(zone, r->loads);
+    r->loads = NULL;
     group_peer_end_all(zone, r);
 }
 

@@ -389,14 +389,26 @@ static void test_shared(void)
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double) t.tv_sec * 1e9 + (double) t.tv_nsec;
+}
+
+static bool asks_one(struct group *g, unsigned i)
+{
+    struct pick p;
+    struct pool *request = pool_open(0);
+    set_key(i);
+    pick_open(&p, g, request, &eval);
+    bool found = pick_next(&p) != NULL;
+    pick_done(&p, PEER_WELL, &quiet, NULL);
+    pool_close(&request);
+    return found;
 }
 
 /* Figures only: sanitizers make them too large here. */
 static void test_many(enum method m)
 {
-    enum { MANY = 10000, PICKS = 2000 };
+    enum { MANY = 10000, PICKS = 2000, ROUNDS = 5 };
     struct group *g;
     double since = now();
     struct conf *cf = begin("many", &g);
@@ -407,20 +419,15 @@ static void test_many(enum method m)
     choose(cf, g, m);
     finish(cf);
     state_private(g, pool);
-    double made = now();
+    double made = now(), best = 1e12;
     unsigned found = 0;
-    for (unsigned i = 0; i < PICKS; i++) {
-        struct pick p;
-        struct pool *request = pool_open(0);
-        set_key(i);
-        pick_open(&p, g, request, &eval);
-        found += pick_next(&p) != NULL;
-        pick_done(&p, PEER_WELL, &quiet, NULL);
-        pool_close(&request);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double began = now();
+        for (unsigned i = 0; i < PICKS; i++) found += asks_one(g, round * PICKS + i);
+        best = min_of(best, (now() - began) / PICKS);
     }
-    double each = (now() - made) / PICKS;
-    ok(found == PICKS, "%s: %u peers", names[m], MANY);
-    diag("%s: %u peers: made in %.0f ms, %.0f ns a request", names[m], MANY, (made - since) / 1e6, each);
+    ok(found == PICKS * ROUNDS, "%s: %u peers", names[m], MANY);
+    diag("%s: %u peers: made in %.0f ms, %.0f ns a request", names[m], MANY, (made - since) / 1e6, best);
 }
 
 int main(void)
