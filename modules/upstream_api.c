@@ -45,6 +45,7 @@ static void add_times(json_t *j, const struct group *g, struct peer_state *s)
     uint64_t down_ms = h.out_ms + (h.out_since_ms && now > h.out_since_ms ? now - h.out_since_ms : 0);
     json_object_set_new(j, "downtime", json_integer((json_int_t) down_ms));
     if (h.out_since_ms) json_object_set_new(j, "downstart", api_time(h.out_since_ms));
+    if (h.out_since_ms) json_object_set_new(j, "reason", api_text(text_c(h.reason)));
     if (!g->counted) return;
     if (selected) json_object_set_new(j, "selected", api_time(selected));
     uint32_t header = atomic_load(&s->header_us), whole = atomic_load(&s->response_us);

@@ -70,12 +70,7 @@ static struct circuit_state *state_of(const struct group *g)
 {
     struct breaker *b = g->breaker;
     if (likely(b->state != NULL)) return b->state;
-    char room[1024];
-    struct build name = build_in_room(room, sizeof room);
-    build_lit(&name, "breaker ");
-    build_char(&name, g->kind == EVAL_HTTP ? 'h' : 's');
-    build_text(&name, g->name);
-    if (state_zone() && build_ok(&name)) b->state = shm_object(state_zone(), build_done(&name), sizeof *b->state, NULL);
+    b->state = state_extra(g, 'c', sizeof *b->state);
     if (!b->state) b->state = base_zalloc(1, sizeof *b->state);
     mend(b->state);
     b->seat = sit_down(b->state);

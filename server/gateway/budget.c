@@ -15,12 +15,7 @@ static struct budget *budget_of(struct group *g)
     if (likely(g->budget != NULL)) return g->budget;
     static struct budget found_at_run_time;
     if (!g->file) return g->budget = &found_at_run_time;      /* all those that no configuration names: they come and go */
-    char room[1024];
-    struct build b = build_in_room(room, sizeof room);
-    build_lit(&b, "budget ");
-    build_char(&b, g->kind == EVAL_HTTP ? 'h' : 's');
-    build_text(&b, g->name);
-    if (state_zone() && build_ok(&b)) g->budget = shm_object(state_zone(), build_done(&b), sizeof(struct budget), NULL);
+    g->budget = state_extra(g, 'b', sizeof(struct budget));
     if (!g->budget) g->budget = base_zalloc(1, sizeof(struct budget));
     return g->budget;
 }

@@ -2,6 +2,7 @@
 #include "gateway/head.h"
 #include "gateway/tunnel.h"
 #include "upstream/idle.h"
+#include "upstream/outlier.h"
 #include "wire/method.h"
 #include <errno.h>
 
@@ -374,6 +375,7 @@ void exchange_end_try(struct exchange *x, enum peer_verdict how)
     conn_close(&x->conn);
     if (x->last && x->pick.peer && x->last->response_ms < 0) x->last->response_ms = since(x->last);
     if (unlikely(x->place.of != NULL) && x->pick.peer) breaker_tell(x, how);
+    if (unlikely(x->pick.group->outlier != NULL) && x->pick.peer) outlier_tell(&x->pick, how, x->last->header_ms >= 0 ? x->last->status : 0, x->last->header_ms);
     if (unlikely(pick_counts(&x->pick))) count_answer(x);
     pick_done(&x->pick, how, x->r->log, x->r->about);
     if (unlikely(x->pick.group->queue != NULL)) queue_wake(x->pick.group);

@@ -189,6 +189,7 @@ static void complete(struct exchange *x)
     struct exchange_try *t = x->last;
     t->status = x->up.status;
     t->header_ms = (int64_t) (clock_now.ms - t->started_ms);
+    pick_headed(&x->pick);
     unsigned reason = reason_of(x->up.status);
     if (unlikely(reason && retry_allowed(x, reason))) {
         retry(x, reason);

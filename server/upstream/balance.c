@@ -1,5 +1,6 @@
 #include "upstream/balance.h"
 #include "upstream/loads.h"
+#include "upstream/panic.h"
 #include "upstream/seat.h"
 #include "upstream/sticky.h"
 #include "base/clock.h"
@@ -22,6 +23,32 @@ uint64_t balance_time_of(const struct peer *peer, enum balance_time timed)
     return max_of(us >> min_of((now - selected) / HALF_MS, (uint64_t) 63), (uint64_t) 1);
 }
 
+/* Who takes away takes from the number first, who adds adds to it last: when the number stands still, what is read is no less
+ * than the truth. */
+static uint64_t unfinished_us(const struct peer_state *s, uint32_t *count_out)
+{
+    uint32_t n = *count_out = atomic_load(&s->unfinished);
+    uint64_t begun = atomic_load(&s->begun_ms), now = clock_now.ms;
+    if (!n || atomic_load(&s->unfinished) != n || begun / n >= now) return 0;
+    return min_of(now - begun / n, (uint64_t) 3600000) * 1000;
+}
+
+uint64_t balance_time_raised(const struct group *g, const struct peer *peer, uint64_t us)
+{
+    enum { MOST = 32 };
+    uint32_t n;
+    uint64_t so_far = likely(!g->unfinished) ? 0 : unfinished_us(peer->state, &n);
+    if (so_far <= us) return us;
+    for (n = min_of(n, (uint32_t) MOST); n; n--) us += (so_far - us) / 8;       /* as peer_count_answer weighs one that ends */
+    return us;
+}
+
+void pick_end_unfinished(struct pick *p)
+{
+    seat_end_unfinished(p->peer->state, p->hold, p->started_ms);
+    p->unfinished = false;
+}
+
 void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *e)
 {
     NEED(g, GROUP_MAGIC);
@@ -29,6 +56,7 @@ void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *
     *p = (struct pick) { .magic = PICK_MAGIC, .group = g, .set = set, .pool = pool, .eval = e, .opened_ms = clock_now.ms, .tries = set->usable };
     p->tried = set->count <= 64 ? &p->tried_few : pool_array(pool, uint64_t, (set->count + 63) / 64);
     if (unlikely(set->pool)) group_hold(set, pool);
+    if (unlikely(g->panic)) p->panics = panic_look(set, false);
     if (g->balance->open && set->count > 1) g->balance->open(p);
 }
 
@@ -39,6 +67,7 @@ static bool is_only(const struct pick *p) { return p->set->count == 1; }
 static bool may_marked(const struct pick *p, const struct peer *peer, uint32_t marks)
 {
     const struct peer_state *s = peer->state;
+    if (unlikely(p->panics)) return !(marks & ~(uint32_t) PANIC_MARKS);
     if (marks & ~(uint32_t) PEER_UNAVAIL) return false;
     if (is_only(p) || !peer->max_fails || atomic_load_explicit(&s->fails, memory_order_relaxed) < peer->max_fails) return true;
     return clock_now.ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed) > peer->fail_timeout_ms;
@@ -78,6 +107,7 @@ bool pick_hold(struct pick *p, struct peer *peer)
     p->started_ms = clock_now.ms;
     atomic_fetch_add_explicit(&s->picked, 1, memory_order_relaxed);
     if (unlikely(p->group->counted)) atomic_store_explicit(&s->counts.selected_ms, clock_now.wall_ms, memory_order_relaxed);
+    if (unlikely(p->unfinished = p->group->unfinished)) seat_begin_unfinished(s, p->hold, p->started_ms);
     /* One trial each fail_timeout: others wait for what comes of it. */
     if (unlikely(atomic_load_explicit(&s->fails, memory_order_relaxed)) && clock_now.ms - atomic_load(&s->checked_ms) > peer->fail_timeout_ms)
         atomic_store(&s->checked_ms, clock_now.ms);
@@ -117,12 +147,18 @@ static struct peer *choose_bound(struct pick *p)
     return peer;
 }
 
+static struct peer *next_of(struct pick *p) { return unlikely(p->group->sticky != NULL) ? choose_bound(p) : choose(p); }
+
 struct peer *pick_next(struct pick *p)
 {
     NEED(p, PICK_MAGIC);
     ASSERT(!p->peer);
     p->busy = false;
-    return unlikely(p->group->sticky != NULL) ? choose_bound(p) : choose(p);
+    struct peer *peer = next_of(p);
+    if (likely(peer || !p->group->panic || p->panics || p->busy)) return peer;
+    p->panics = panic_look(p->set, true);
+    p->from = 0;
+    return p->panics ? next_of(p) : NULL;
 }
 
 static void blame(struct pick *p, const struct log *log, const struct log_about *about)
@@ -157,6 +193,7 @@ void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, con
     const struct sticky *sticky = p->group->sticky;
     if (unlikely(sticky != NULL) && sticky->answered && how == PEER_WELL) sticky->answered(sticky, p);
     if (p->group->balance->done) p->group->balance->done(p, how == PEER_FAILED);
+    if (unlikely(p->unfinished)) pick_end_unfinished(p);
     seat_release(p->peer->state, p->hold);
     if (unlikely(p->set->loads != NULL)) loads_renew(p, p->peer);
     p->peer = NULL;

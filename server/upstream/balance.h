@@ -24,6 +24,7 @@ struct pick {
     uint32_t      hold;            /* of seat.h */
     uint64_t      opened_ms;
     uint64_t      started_ms;      /* of the try in hand */
+    bool          unfinished;      /* … its time counts already: least_time … inflight */
     uint32_t      from;            /* the priority that is asked begins at this peer; 0: the primary ones */
     bool          panics;          /* too few peers are healthy: health does not count (panic_threshold) */
     bool          busy;            /* some peer was passed by for nothing but its max_conns: a place may come free */
@@ -59,8 +60,8 @@ conf_result balance_hash_set(struct conf *cf, struct group *g, struct text key);
 /* "consistent". bound: no peer gets more than this times its fair part of the requests in hand; 0: no bound. */
 conf_result balance_ring_set(struct conf *cf, struct group *g, struct text key, double bound);
 conf_result balance_random_set(struct conf *cf, struct group *g, bool two, enum balance_time timed);
-/* least_conn (BALANCE_UNTIMED) and least_time. */
-void balance_least_set(struct conf *cf, struct group *g, enum balance_time timed);
+/* least_conn (BALANCE_UNTIMED) and least_time. unfinished: requests that are not finished count as well, by the time they have taken. */
+void balance_least_set(struct conf *cf, struct group *g, enum balance_time timed, bool unfinished);
 
 /* ---- while it serves ---- */
 
@@ -78,6 +79,9 @@ void pick_open(struct pick *p, struct group *g, struct pool *pool, struct eval *
 struct peer *pick_next(struct pick *p);
 /* The try in hand went so: for the counts, where the group's are kept. Before pick_done. */
 static inline bool pick_counts(const struct pick *p) { return p->group->counted && p->peer; }
+/* The head of its answer is there. */
+void pick_end_unfinished(struct pick *p);
+static inline void pick_headed(struct pick *p) { if (unlikely(p->unfinished) && p->group->timed == BALANCE_HEADER) pick_end_unfinished(p); }
 /* Ends the try in hand (p->peer is NULL after; without one: nothing). log, about: for "upstream server temporarily disabled". */
 void pick_done(struct pick *p, enum peer_verdict how, const struct log *log, const struct log_about *about);
 /* Another try is left among those not yet asked? */
@@ -93,6 +97,8 @@ bool pick_could(const struct pick *p, const struct peer *peer);
 /* The peer's average in microseconds; 0: not known. Of one that was not asked for long it counts for less and less, so that it is
  * tried again. */
 uint64_t balance_time_of(const struct peer *peer, enum balance_time timed);
+/* us of the peer, as it would be if those of its requests that are not finished had ended now; never less. */
+uint64_t balance_time_raised(const struct group *g, const struct peer *peer, uint64_t us);
 /* Takes one place of the peer; false: it became full meanwhile. */
 bool pick_hold(struct pick *p, struct peer *peer);
 static inline bool pick_take(struct pick *p, struct peer *peer) { return pick_may(p, peer) && pick_hold(p, peer); }

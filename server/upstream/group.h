@@ -26,12 +26,14 @@
 #define GROUP_MAGIC    0x47525550u
 #define PEER_SET_MAGIC 0x50534554u
 
-struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster; struct sticky; struct sticky_set; struct loads; struct tournament;
+struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster; struct sticky; struct sticky_set; struct loads; struct tournament; struct outlier;
 
 /* In shared memory, one for all generations. Its lock is of what the balancing algorithm keeps. */
 struct group_state {
     struct shm_lock      lock;
-    uint32_t             pad;
+    _Atomic uint32_t     panics;      /* panic.h */
+    _Atomic uint64_t     counted_ms;  /* … monotonic: when its peers were counted for that */
+    _Atomic uint64_t     back_ms;     /* outlier.h: monotonic: when the first of the ejected comes back; 0: none is */
     _Atomic uint64_t     turn;        /* of groups of many peers */
     struct group_roster *latest;      /* the records of the generation that began to serve last; NULL: none */
 };
@@ -86,6 +88,8 @@ struct group {
     const struct sticky  *sticky;       /* who is asked before the algorithm: sticky.h; NULL: nobody */
     bool                  counted;      /* its peers' answers are counted for a status page: peer_counts */
     uint8_t               timed;        /* which of their times the algorithm looks at: enum balance_time */
+    bool                  unfinished;   /* … and at how long those take that are not finished */
+    uint8_t               panic;        /* percent of peers that are healthy, below which health does not count; 0: never */
     bool                  chosen;       /* a directive chose the algorithm, or comes after those that do (keepalive) */
     struct group_keep     keep;
     bool                  stateful;     /* its servers stand in a file that who changes them writes: there may be none */
@@ -96,6 +100,7 @@ struct group {
     unsigned              line;
     struct budget        *budget;       /* of its requests' retries: gateway/budget.h; NULL: none was asked for yet */
     struct queue         *queue;        /* gateway/queue.h; NULL: none */
+    struct outlier       *outlier;      /* outlier.h; NULL: no peer is ejected */
     struct breaker       *breaker;      /* gateway/breaker.h; NULL: none */
     struct group         *next;         /* in order of the configuration */
 };

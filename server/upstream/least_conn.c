@@ -1,17 +1,19 @@
 /*
  * The peer with the least load for its weight; those that are equal by turns, as round robin would. Exact over all workers. Few are
  * looked at one by one, many play a tournament (loads.h).
- * least_conn: the load is how many requests a peer has in hand. least_time: its average time, times that with the coming one.
+ * least_conn: the load is how many requests a peer has in hand. least_time: its average time, times that with the coming one;
+ * inflight: the time as it would be if those in hand ended now.
  */
 #include "upstream/loads.h"
 
 /* What is looked at. quickest: the least time known of any, which those that have none yet are taken to have. */
 struct scan { struct pick *p; uint32_t from, to; uint64_t quickest; };
 
-void balance_least_set(struct conf *cf, struct group *g, enum balance_time timed)
+void balance_least_set(struct conf *cf, struct group *g, enum balance_time timed, bool unfinished)
 {
     balance_set(cf, g, timed ? &balance_least_time : &balance_least_conn, NULL);
     g->timed = timed;
+    g->unfinished = unfinished;
     g->counted = g->counted || timed;
 }
 
@@ -30,7 +32,7 @@ static uint64_t load_of(const struct scan *s, const struct peer *peer)
     uint64_t requests = atomic_load_explicit(&peer->state->inflight, memory_order_relaxed);
     if (!s->quickest) return requests;
     uint64_t us = balance_time_of(peer, s->p->group->timed);
-    return (us ? us : s->quickest) * (requests + 1);
+    return balance_time_raised(s->p->group, peer, us ? us : s->quickest) * (requests + 1);
 }
 
 /* For comparing: a load and the weight of another peer. */

@@ -44,7 +44,7 @@ uint64_t loads_of(const struct pick *p, const struct peer *peer, uint64_t quicke
     uint64_t requests = atomic_load_explicit(&peer->state->inflight, memory_order_relaxed), weight = peer_weight(peer, peer->weight);
     if (!quickest) return (min_of(requests, (uint64_t) 0xffffff) << 40) / weight;
     uint64_t us = balance_time_of(peer, p->group->timed);
-    return min_of((us ? us : quickest) * (requests + 1), UINT64_MAX >> 8) * 256 / weight;
+    return min_of(balance_time_raised(p->group, peer, us ? us : quickest) * (requests + 1), UINT64_MAX >> 8) * 256 / weight;
 }
 
 static inline bool wins(const struct node *a, const struct node *b)

@@ -37,6 +37,15 @@ struct peer_counts {
     _Atomic uint64_t selected_ms;               /* last time it was asked */
 };
 
+/* What outlier.h counts of a peer. */
+struct peer_outlier {
+    _Atomic uint32_t in_row;                    /* errors since the last answer that was well */
+    _Atomic uint32_t times;                     /* it was ejected, less one for each interval in service since */
+    _Atomic uint64_t until_ms;                  /* monotonic: the end of its ejection */
+    _Atomic uint32_t tries, errors, headers, pad;       /* of this interval; headers: heads of answers */
+    _Atomic uint64_t header_ms;                 /* … the time to those, in sum */
+};
+
 /* In shared memory. Counters are atomic; the weights and the failure record change under the group's lock, what stands behind
  * `lock` under that. The layout is part of the zone's signature. */
 struct peer_state {
@@ -52,13 +61,15 @@ struct peer_state {
     _Atomic uint64_t slow_from_ms;    /* monotonic: when it came back; 0: nothing is known */
     struct shm_lock  lock;
     _Atomic uint32_t header_us, response_us;    /* moving averages of the times to the header and to the end; 0: not known */
-    uint32_t         pad;
+    _Atomic uint32_t unfinished;      /* least_time … inflight: requests whose time is not known yet, and when they began, in sum */
+    _Atomic uint64_t begun_ms;
     uint64_t         changed_ms;      /* wall clock: of the last change of marks */
     uint64_t         out_since_ms;    /* wall clock: any of PEER_MARKS_OUT; 0: none */
     uint64_t         out_ms;          /* … before that, in all */
     _Atomic uint64_t retired_ms;      /* monotonic: no set has it since; 0: in use */
     char             reason[PEER_REASON];       /* of the last change; ends with NUL */
     struct peer_counts counts;
+    struct peer_outlier outlier;
 };
 
 struct peer {

@@ -7,7 +7,8 @@
 enum { SEATS = 256, PAGE_HOLDS = 4096, PAGES = 64 };
 #define NO_HOLD UINT32_MAX
 
-struct page { struct peer_state *_Atomic v[PAGE_HOLDS]; };
+struct hold { struct peer_state *_Atomic at; _Atomic uint64_t since_ms; };      /* since_ms: 0: its time does not count */
+struct page { struct hold v[PAGE_HOLDS]; };
 struct seat {
     _Atomic uint32_t pid;          /* 0: free */
     uint32_t         pad;
@@ -20,13 +21,22 @@ static struct { struct zone *zone; struct seat *seat; uint32_t *free; uint32_t c
 
 static struct seats *seats_of(struct zone *z) { return shm_object(z, T("seats"), sizeof(struct seats), NULL); }
 
+static void end_unfinished(struct peer_state *s, uint64_t since_ms)
+{
+    atomic_fetch_sub(&s->unfinished, 1);
+    atomic_fetch_sub(&s->begun_ms, since_ms);
+}
+
 static unsigned give_back(struct seat *s)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < PAGES && s->pages[i]; i++) {
         for (unsigned k = 0; k < PAGE_HOLDS; k++) {
-            struct peer_state *p = atomic_exchange_explicit(&s->pages[i]->v[k], NULL, memory_order_relaxed);
+            struct hold *h = &s->pages[i]->v[k];
+            struct peer_state *p = atomic_exchange_explicit(&h->at, NULL, memory_order_relaxed);
+            uint64_t since = atomic_exchange_explicit(&h->since_ms, 0, memory_order_relaxed);
             if (!p) continue;
+            if (since) end_unfinished(p, since);
             uint32_t was = atomic_load(&p->inflight);
             while (was && !atomic_compare_exchange_weak(&p->inflight, &was, was - 1)) ;
             n++;
@@ -124,7 +134,7 @@ static void end_hold(uint32_t h)
     own.free[own.count++] = h;
 }
 
-static struct peer_state *_Atomic *place(uint32_t h) { return &own.seat->pages[h / PAGE_HOLDS]->v[h % PAGE_HOLDS]; }
+static struct hold *place(uint32_t h) { return &own.seat->pages[h / PAGE_HOLDS]->v[h % PAGE_HOLDS]; }
 
 bool seat_hold(struct peer_state *s, uint32_t most, uint32_t *hold_out)
 {
@@ -134,15 +144,28 @@ bool seat_hold(struct peer_state *s, uint32_t most, uint32_t *hold_out)
         return false;
     }
     *hold_out = new_hold();
-    if (*hold_out != NO_HOLD) atomic_store_explicit(place(*hold_out), s, memory_order_relaxed);
+    if (*hold_out != NO_HOLD) atomic_store_explicit(&place(*hold_out)->at, s, memory_order_relaxed);
     return true;
 }
 
 void seat_release(struct peer_state *s, uint32_t hold)
 {
     if (hold != NO_HOLD) {
-        atomic_store_explicit(place(hold), NULL, memory_order_relaxed);
+        atomic_store_explicit(&place(hold)->at, NULL, memory_order_relaxed);
         end_hold(hold);
     }
     atomic_fetch_sub_explicit(&s->inflight, 1, memory_order_relaxed);
+}
+
+void seat_begin_unfinished(struct peer_state *s, uint32_t hold, uint64_t since_ms)
+{
+    atomic_fetch_add(&s->begun_ms, since_ms);
+    atomic_fetch_add(&s->unfinished, 1);
+    if (hold != NO_HOLD) atomic_store_explicit(&place(hold)->since_ms, since_ms, memory_order_relaxed);
+}
+
+void seat_end_unfinished(struct peer_state *s, uint32_t hold, uint64_t since_ms)
+{
+    if (hold != NO_HOLD) atomic_store_explicit(&place(hold)->since_ms, 0, memory_order_relaxed);
+    end_unfinished(s, since_ms);
 }

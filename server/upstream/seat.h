@@ -19,6 +19,10 @@ void seat_close(void);
 bool seat_hold(struct peer_state *s, uint32_t most, uint32_t *hold_out);
 void seat_release(struct peer_state *s, uint32_t hold);
 
+/* least_time … inflight: the hold's time begins to count (since_ms, not 0), and ends. What a dead process held ends too. */
+void seat_begin_unfinished(struct peer_state *s, uint32_t hold, uint64_t since_ms);
+void seat_end_unfinished(struct peer_state *s, uint32_t hold, uint64_t since_ms);
+
 /* Gives back what dead processes held; returns how many holds. */
 unsigned seat_mend(struct zone *z);
 

@@ -2,11 +2,12 @@
 #include "upstream/group_peer.h"
 #include "upstream/seat.h"
 #include "base/clock.h"
+#include "base/table.h"
 
 /* Sparse: pages cost when touched. One size for ever, so that it is the same zone after each reload. */
 enum { ZONE_SIZE = 512 << 20, RETIRED_MS = 3600000 };
 
-enum kind { PEER, GROUP, ROSTER };
+enum kind { PEER, GROUP, ROSTER, EXTRA };
 
 /* What stands in the zone under one name. */
 struct shared {
@@ -23,12 +24,13 @@ struct root { struct shm_lock lock; uint32_t pad; struct shared *first; uint64_t
 
 static struct zone *zone;
 static struct root *root;
+static uint64_t serving;              /* the generation of this worker */
 
 struct zone *state_zone(void) { return zone; }
 
 static uint64_t signature(void)
 {
-    return 0x7570730000000003ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
+    return 0x7570730000000004ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
 }
 
 static bool open_zone(void)
@@ -39,12 +41,12 @@ static bool open_zone(void)
     return root != NULL;
 }
 
-/* The object called name, made when there is none; NULL: the zone is full. */
-static struct shared *find(struct text name, enum kind kind, uint64_t generation)
+/* The object called name, with room for extra bytes behind its name, made when there is none; NULL: the zone is full. */
+static struct shared *find(struct text name, enum kind kind, size_t extra, uint64_t generation)
 {
     bool made;
     shm_lock(&root->lock);
-    struct shared *s = shm_object(zone, name, sizeof *s + name.n, &made);
+    struct shared *s = shm_object(zone, name, sizeof *s + name.n + extra, &made);
     if (s && made) {
         memcpy(s->name, name.p, name.n);
         s->name_size = (uint32_t) name.n;
@@ -71,7 +73,7 @@ static char letter(const struct group *g) { return g->implicit ? 'i' : 'u'; }
 static struct group_state *group_of(struct build *b, const struct group *g, uint64_t generation)
 {
     begin_name(b, g, letter(g));
-    struct shared *s = find(build_done(b), GROUP, generation);
+    struct shared *s = find(build_done(b), GROUP, 0, generation);
     return s ? &s->group : NULL;
 }
 
@@ -80,7 +82,7 @@ static struct group_roster *roster_of(struct build *b, const struct group *g, ui
     begin_name(b, g, 'r');
     build_char(b, ' ');
     build_u64(b, generation);
-    struct shared *s = find(build_done(b), ROSTER, generation);
+    struct shared *s = find(build_done(b), ROSTER, 0, generation);
     if (!s) return NULL;
     s->roster.generation = generation;
     s->roster.next_id = g->next_id;
@@ -95,7 +97,7 @@ static struct peer_state *peer_of(struct build *b, const struct group *g, const 
     build_text(b, p->name);
     build_char(b, ' ');
     build_u64(b, p->copy);
-    struct shared *s = find(build_done(b), PEER, generation);
+    struct shared *s = find(build_done(b), PEER, 0, generation);
     return s ? &s->peer : NULL;
 }
 
@@ -104,6 +106,46 @@ struct peer_state *state_of_peer(const struct group *g, const struct peer *p)
     char room[2048];
     struct build b = build_in_room(room, sizeof room);
     return peer_of(&b, g, p, g->roster->generation);
+}
+
+/* ---- what others keep of a group ---- */
+
+enum { EXTRA_ALIGN = 64, EXTRA_SUFFIX = 7 };
+
+/* "hename 0123XL": the size, which, and the letter of its kind of group. */
+void *state_extra(const struct group *g, char which, size_t size)
+{
+    char room[2048];
+    struct build b = build_in_room(room, sizeof room);
+    begin_name(&b, g, 'e');
+    build_fmt(&b, " %04zx%c%c", size & 0xffff, which, letter(g));
+    if (!zone || !build_ok(&b)) return NULL;
+    struct text name = build_done(&b);
+    struct shared *s = find(name, EXTRA, size + EXTRA_ALIGN, serving);
+    return s ? (void *) (((uintptr_t) s->name + name.n + EXTRA_ALIGN - 1) & ~(uintptr_t) (EXTRA_ALIGN - 1)) : NULL;
+}
+
+/* Groups that the new generation has too keep theirs, also when nobody came to ask for it for a while. */
+static void keep_extras(struct groups *const sets[EVAL_KINDS], struct build *b, uint64_t generation)
+{
+    struct pool *pool = pool_open(0);
+    struct table names;
+    table_init(&names, pool, false);
+    for (unsigned kind = 0; kind < EVAL_KINDS; kind++) {
+        for (struct group *g = sets[kind] ? groups_first(sets[kind]) : NULL; g; g = g->next) {
+            begin_name(b, g, 'e');
+            build_char(b, letter(g));
+            table_put(&names, pool_text(pool, build_done(b)), g);
+        }
+    }
+    shm_lock(&root->lock);
+    for (struct shared *s = root->first; s; s = s->next) {
+        if (s->kind != EXTRA) continue;
+        struct text group = pool_printf(pool, "%.*s%c", (int) s->name_size - EXTRA_SUFFIX, s->name, s->name[s->name_size - 1]);
+        if (table_get(&names, group)) s->generation = generation;
+    }
+    shm_unlock(&root->lock);
+    pool_close(&pool);
 }
 
 static void set_weights(struct group *g)
@@ -205,6 +247,7 @@ uint64_t state_open(struct groups *const sets[EVAL_KINDS], struct pool *pool)
             state_private(g, pool);
         }
     }
+    keep_extras(sets, &b, generation);
     /* Not what the generation before used, even if nobody serves it just now: this one may yet be dropped. */
     sweep(seat_least_generation(zone, generation - 1));
     return generation;
@@ -225,6 +268,7 @@ void state_worker_start(struct groups *const sets[EVAL_KINDS], uint64_t generati
     if (!zone) return;
     if (!seat_open(zone)) log_at(log_main, L_WARN, NULL, 0, "no seat is free in the shared memory of upstreams");
     seat_serving(generation);
+    serving = generation;
     for (unsigned kind = 0; kind < EVAL_KINDS; kind++)
         for (struct group *g = sets[kind] ? groups_first(sets[kind]) : NULL; g; g = g->next)
             if (g->roster) begin_to_serve(g);

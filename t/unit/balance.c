@@ -209,6 +209,88 @@ static void test_generations(void)
     is_int(atomic_load(&g->set->peers[1].state->fails), 0, "and begins anew");
 }
 
+/* What other rooms keep of a group lives as long as the group does. */
+static void test_extras(void)
+{
+    struct group *g = make("extra", "1 1");
+    uint64_t generation = state_open(sets, pool);
+    state_worker_start(sets, generation);
+    uint64_t *kept = state_extra(g, 'x', sizeof *kept), *other = state_extra(g, 'y', 3000);
+    ok(kept && other && kept != other && !*kept, "two of a group");
+    *kept = 77;
+    is_int(*(uint64_t *) state_extra(g, 'x', sizeof *kept), 77, "found again");
+    size_t before = 0;
+    for (int i = 0; i < 4; i++) {
+        g = make("extra", "1 1");
+        generation = state_open(sets, pool);
+        state_worker_start(sets, generation);
+        before = shm_figures(state_zone()).objects;
+    }
+    is_int(*(uint64_t *) state_extra(g, 'x', sizeof *kept), 77, "four generations in which nobody asked for it: it is there");
+    is_int(shm_figures(state_zone()).objects, before, "no other was made");
+    for (int i = 0; i < 3; i++) {
+        g = make("else", "1 1");
+        generation = state_open(sets, pool);
+        state_worker_start(sets, generation);
+    }
+    size_t without = shm_figures(state_zone()).objects;
+    g = make("extra", "1 1");
+    state_worker_start(sets, state_open(sets, pool));
+    size_t with = shm_figures(state_zone()).objects;
+    is_int(*(uint64_t *) state_extra(g, 'x', sizeof *kept), 0, "generations without the group: it was given back");
+    is_int(shm_figures(state_zone()).objects, with + 1, "and is made anew");
+    ok(without < before + 1, "objects: %zu, %zu without", before, without);
+}
+
+static char once(struct group *g, enum peer_verdict how)
+{
+    struct pick p;
+    pick_open(&p, g, pool, NULL);
+    struct peer *peer = pick_next(&p);
+    pick_done(&p, how, &quiet, NULL);
+    return peer ? (char) ('a' + addr_port(&peer->addr) - 1000) : '-';
+}
+
+static unsigned asked(struct group *g, unsigned n, const char *who)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < n; i++) {
+        char c = once(g, PEER_WELL);
+        found += c != '-' && strchr(who, c);
+    }
+    return found;
+}
+
+static void test_panic(void)
+{
+    struct group *g = make_private("1 1 1 1");
+    g->panic = 50;
+    peer_mark(&g->set->peers[0], PEER_UNHEALTHY, 0, "test");
+    peer_mark(&g->set->peers[1], PEER_EJECTED, 0, "test");
+    clock_now.ms += 1000;
+    is_int(asked(g, 40, "cd"), 40, "half of them are healthy: these are asked");
+    once(g, PEER_FAILED);
+    clock_now.ms += 100;
+    unsigned all = asked(g, 40, "abcd");
+    is_int(all, 40, "one more failed: somebody is asked");
+    unsigned sick = asked(g, 40, "ab");
+    is_int(sick, 20, "less than half: the sick ones get their part");
+    peer_mark(&g->set->peers[0], PEER_DOWN, 0, "test");
+    clock_now.ms += 100;
+    is_int(asked(g, 40, "a"), 0, "not who is down");
+    peer_mark(&g->set->peers[0], PEER_CHECKING, PEER_DOWN | PEER_UNHEALTHY, "test");
+    clock_now.ms += 100;
+    is_int(asked(g, 40, "a"), 0, "nor who must be found healthy first");
+    peer_mark(&g->set->peers[0], 0, PEER_CHECKING, "test");
+    peer_mark(&g->set->peers[1], 0, PEER_EJECTED, "test");
+    clock_now.ms += 100;
+    is_int(asked(g, 30, "ab"), 20, "three are healthy: these are asked again");
+    for (unsigned i = 0; i < 4; i++) peer_mark(&g->set->peers[i], PEER_UNHEALTHY, 0, "test");
+    ok(once(g, PEER_WELL) != '-', "all at once: at once");
+    g->panic = 0;
+    ok(once(g, PEER_WELL) == '-', "without a threshold: nobody");
+}
+
 int main(void)
 {
     listen_in();
@@ -219,6 +301,8 @@ int main(void)
     test_max_conns();
     test_shared();
     test_generations();
+    test_extras();
+    test_panic();
     pool_close(&pool);
     return done();
 }

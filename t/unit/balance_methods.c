@@ -36,7 +36,7 @@ static const char *const names[] = { "least_conn", "ip_hash", "hash", "hash cons
 static void choose(struct conf *cf, struct group *g, enum method m)
 {
     conf_result why = NULL;
-    if (m == LEAST_CONN || m == LEAST_TIME) balance_least_set(cf, g, m == LEAST_TIME ? BALANCE_LAST_BYTE : BALANCE_UNTIMED);
+    if (m == LEAST_CONN || m == LEAST_TIME) balance_least_set(cf, g, m == LEAST_TIME ? BALANCE_LAST_BYTE : BALANCE_UNTIMED, false);
     if (m == IP_HASH) why = balance_ip_hash_set(cf, g);
     if (m == HASH) why = balance_hash_set(cf, g, T("$k"));
     if (m == RING || m == BOUNDED) why = balance_ring_set(cf, g, T("$k"), m == BOUNDED ? 1.25 : 0);
@@ -187,6 +187,40 @@ static void test_least_time(void)
     atomic_fetch_sub(&g->set->peers[1].state->counts.selected_ms, 31000);
     is_int(once(g, PEER_WELL), 'b', "but in half a minute it is tried again");
     is_int(once(g, PEER_WELL), 'a', "once");
+}
+
+/* least_time … inflight */
+static void test_unfinished(void)
+{
+    struct group *g = make_private(LEAST_TIME, "1 1");
+    g->unfinished = true;
+    set_times(g, 0, 10, 10);
+    set_times(g, 1, 10, 40);
+    struct pick p;
+    pick_open(&p, g, pool, &eval);
+    is_int(letter(pick_next(&p)), 'a', "the quick one");
+    unsigned slow = 0;
+    for (int i = 0; i < 20; i++) slow += once(g, PEER_WELL) == 'b';
+    is_int(slow, 0, "its request has taken no time yet: 2 times 10 are less than 40");
+    clock_now.ms += 8;
+    for (int i = 0; i < 20; i++) slow += once(g, PEER_WELL) == 'b';
+    is_int(slow, 0, "less than usual: it counts for nothing");
+    clock_now.ms += 2000;
+    set_times(g, 1, 10, 40);
+    for (int i = 0; i < 20; i++) slow += once(g, PEER_WELL) == 'b';
+    is_int(slow, 20, "it hangs for two seconds: the other one is asked");
+    pick_done(&p, PEER_UNASKED, &quiet, NULL);
+    is_int(once(g, PEER_WELL), 'a', "it is over, and was not answered: as before");
+    is_int(atomic_load(&g->set->peers[0].state->unfinished), 0, "none is left");
+    is_int(atomic_load(&g->set->peers[0].state->begun_ms), 0, "nor its time");
+    g->timed = BALANCE_HEADER;
+    pick_open(&p, g, pool, &eval);
+    pick_next(&p);
+    is_int(atomic_load(&p.peer->state->unfinished), 1, "of the header: one is not there");
+    pick_headed(&p);
+    is_int(atomic_load(&p.peer->state->unfinished), 0, "now it is");
+    pick_done(&p, PEER_WELL, &quiet, NULL);
+    is_int(atomic_load(&g->set->peers[0].state->unfinished) + atomic_load(&g->set->peers[1].state->unfinished), 0, "it ends once");
 }
 
 static void test_random_time(void)
@@ -438,6 +472,7 @@ int main(void)
     test_shares();
     test_least_conn();
     test_least_time();
+    test_unfinished();
     test_random_two();
     test_random_time();
     test_bounded();

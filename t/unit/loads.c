@@ -30,7 +30,7 @@ static struct group *make(const char *name, unsigned peers, enum balance_time ti
         s.max_conns = max_conns;
         ok(!group_add_server(cf, g, &s), "server %u", i);
     }
-    balance_least_set(cf, g, timed);
+    balance_least_set(cf, g, timed, false);
     ok(conf_finish(cf), "finished");
     return g;
 }
