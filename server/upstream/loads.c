@@ -158,7 +158,7 @@ static void renew_some(const struct pick *p, struct tournament *t)
     uint64_t now = clock_now.ms, passed = now > t->renewed_ms ? now - t->renewed_ms : 0;
     uint64_t share = min_of(passed, (uint64_t) RENEW_MS) * t->count / RENEW_MS, n = min_of(share, (uint64_t) RENEWED_MOST);
     if (likely(!n)) return;
-    t->renewed_ms = now;
+    t->renewed_ms = now - (share - n) * RENEW_MS / t->count;       /* what is left is the next picks' */
     for (; n; n--) {
         renew(p, t, t->next);
         if (++t->next < t->count) continue;
