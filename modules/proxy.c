@@ -108,7 +108,7 @@ static bool make_request(struct exchange *x)
 static const struct gateway_protocol proxy_protocol = {
     .name = "http", .make_request = make_request, .restart = answer_restart, .parse_head = answer_parse_head, .parse_body = answer_parse_body,
     .raw_left = answer_raw_left, .raw_took = answer_raw_took, .ends_at_eof = answer_ends_at_eof, .frame_body = proxy_frame_body, .frames_whole = true,
-    .rewrite_field = proxy_redirect_field,
+    .rewrite_field = proxy_redirect_field, .hedged = sizeof(struct proxy_request),
 };
 
 static struct group *group_by_url(struct request *r, const struct proxy_pass *p, const struct proxy_url *u)
@@ -293,6 +293,7 @@ static const struct conf_choice versions[] = { { "1.0", 1000 }, { "1.1", 1001 },
 
 static const struct directive rows[] = {
     GATEWAY_ROWS(struct proxy_conf, g, "proxy_", "proxy_temp", gateway_next_choices),
+    GATEWAY_HEDGE_ROW(struct proxy_conf, g, "proxy_"),
     D_FLAG(struct proxy_conf, g.pass_trailers, "proxy_pass_trailers", IN_HSL, "off", "Whether trailer fields of the answer are passed to the client."),
     { .name = "proxy_pass_request_trailers", .type = &conf_flag, .where = IN_HSL, .offset = FIELD(struct proxy_conf, g.pass_request_trailers, flag), .dflt = "off", .since = "weir",
       .help = "Whether trailer fields of a chunked request are passed to the proxied server, which then gets the body chunked." },

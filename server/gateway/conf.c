@@ -112,6 +112,24 @@ static conf_result parse_budget(struct conf *cf, const struct directive *d, void
     return NULL;
 }
 
+/* "200ms", "p95 min=20ms" */
+static conf_result parse_hedge(struct conf *cf, const struct directive *d, void *field)
+{
+    struct gateway_hedge *h = field;
+    struct text word = cf->words[1];
+    uint64_t percent;
+    (void) d;
+    if (cf->count == 2 && text_eq(word, T("off"))) return NULL;
+    h->on = true;
+    if (!text_starts(word, T("p"))) return cf->count == 2 && conf_read_span(word, &h->after_ms) && h->after_ms ? NULL : conf_invalid;
+    if (!text_u64(text_from(word, 1), &percent) || !percent || percent > 99) return conf_invalid;
+    h->percentile = (uint32_t) percent;
+    h->after_ms = 10;
+    if (cf->count == 2 || (text_starts(cf->words[2], T("min=")) && conf_read_span(text_from(cf->words[2], 4), &h->after_ms) && h->after_ms)) return NULL;
+    return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[2]));
+}
+
+const struct conf_type gateway_hedge_type = { "off | time | percentile [min=time]", sizeof(struct gateway_hedge), 0, 1, 2, parse_hedge };
 const struct conf_type gateway_backoff_type = { "time [max=time] | off", sizeof(struct gateway_backoff), 0, 1, 2, parse_backoff };
 const struct conf_type gateway_budget_type = { "percent% [min=number] | off", sizeof(struct gateway_budget), 0, 1, 2, parse_budget };
 
@@ -186,6 +204,8 @@ conf_result gateway_conf_check(struct conf *cf, struct gateway_conf *g, const ch
     if (why) return why;
     if (g->next_upstream & NEXT_OFF) g->next_upstream = 0;
     g->dynamic = g->allow.n || g->bind_dynamic.on || g->request_dynamic.on;
+    if (g->hedge.on && g->dynamic)
+        return conf_say(cf, "!\"%shedge\" goes with none of \"%sallow_upstream\", \"%sbind_dynamic\" and \"%srequest_dynamic\"", prefix, prefix, prefix, prefix);
     g->timed = g->try_timeout.ms || g->deadline.ms || g->backoff.base_ms;
     g->hidden = compile_hidden(cf, g, hidden, count);
     return NULL;

@@ -35,6 +35,10 @@ struct gateway_backoff { uint64_t base_ms, most_ms; };
 /* …_next_upstream_budget: retries are at most percent of the requests of the last seconds, and least more each second. */
 struct gateway_budget { bool on; uint32_t percent, least; };
 
+/* …_hedge: another peer is asked as well when there was no answer for after; or for as long as so many percent of answers take, and
+ * after at least. */
+struct gateway_hedge { bool on; uint32_t percentile; uint64_t after_ms; };
+
 struct preface_conf;
 
 struct gateway_conf {
@@ -44,6 +48,7 @@ struct gateway_conf {
     span                  next_timeout, try_timeout, deadline;
     struct gateway_backoff backoff;
     struct gateway_budget budget;
+    struct gateway_hedge  hedge;
     struct templates      allow;
     flag                  bind_dynamic, request_dynamic;
     bool                  dynamic;       /* made by check: any of allow, bind_dynamic, request_dynamic */
@@ -64,7 +69,7 @@ struct gateway_conf {
     struct gateway_hidden *hidden;       /* made by check */
 };
 
-extern const struct conf_type gateway_bind_type, gateway_store_type, gateway_rate_type, gateway_backoff_type, gateway_budget_type;
+extern const struct conf_type gateway_bind_type, gateway_store_type, gateway_rate_type, gateway_backoff_type, gateway_budget_type, gateway_hedge_type;
 extern const struct conf_choice gateway_next_choices[], gateway_next_cgi[], gateway_next_memcached[], gateway_ignore_choices[];
 
 /* A size that nginx's rules on it are held to, and that does nothing else: says so once. */
@@ -101,6 +106,12 @@ extern const struct conf_type gateway_checked_size;
     D_BITS(S, g.ignore_headers, P "ignore_headers", IN_HSL, NULL, gateway_ignore_choices, "Fields of the peer's answer that are not acted upon."), \
     D_TYPE(S, g.hide, struct conf_texts, &conf_texts, P "hide_header", IN_HSL, NULL, "A field of the peer's answer that is not passed to the client."), \
     D_TYPE(S, g.pass, struct conf_texts, &conf_texts, P "pass_header", IN_HSL, NULL, "A field of the peer's answer that is passed to the client although it is hidden by default.")
+
+/* Of protocols that may try a request twice at once (gateway_protocol.hedged). */
+#define GATEWAY_HEDGE_ROW(S, g, P) \
+    { .name = P "hedge", .type = &gateway_hedge_type, .where = IN_HSL, .offset = FIELD(S, g.hedge, struct gateway_hedge), .dflt = "off", .since = "weir", \
+      .help = "A GET or HEAD that has no answer after the time, or the percentile (p95) of the group's recent times to the header and at least min (10ms), is sent to another server " \
+              "as well; the first head wins. It counts as a try, and for the budget; not with sticky, nor for requests to upgrade." }
 
 /* All there are. TEMP: the usual folder of temporary files. */
 #define GATEWAY_ROWS(S, g, P, TEMP, NEXT) \

@@ -33,6 +33,7 @@ void exchange_move(struct exchange *x, enum exchange_state to)
 static void describe(struct request *r, struct build *b)
 {
     const struct exchange *x = r->exchange;
+    if (unlikely(x && x->hedge.rival && (x->hedge.failed || x->hedge.rival->hedge.speaks))) x = x->hedge.rival;
     if (!x || x->state == EXCHANGE_OVER || !x->target.group) return;
     build_lit(b, ", upstream: \"");
     build_text(b, x->target.scheme);
@@ -142,7 +143,9 @@ static struct exchange_try *add_try(struct exchange *x, struct text name)
     struct exchange_try *t = pool_alloc(x->r->pool, sizeof *t);
     *t = (struct exchange_try) { .name = name, .started_ms = clock_now.ms, .queue_ms = -1, .connect_ms = -1, .header_ms = -1, .response_ms = -1 };
     t->redirected = x->last && x->last->started_ms && x->last->response_ms >= 0 && x->state == EXCHANGE_OPEN;
-    if (x->last) x->last->next = t; else x->tries = t;
+    struct exchange_try *end = x->last;
+    while (end && end->next) end = end->next;        /* that of a rival (hedge.h) */
+    if (end) end->next = t; else x->tries = t;
     return x->last = t;
 }
 
@@ -153,6 +156,32 @@ void exchange_give_up(struct exchange *x, int status)
     t->response_ms = 0;
     t->queue_ms = queue_leave(x);
     exchange_fail(x, status);
+}
+
+/* What a request's first try and its second at once have in common. */
+struct exchange *exchange_open_second(struct exchange *x)
+{
+    struct exchange *y = pool_new(x->r->pool, struct exchange);
+    *y = (struct exchange) {
+        .magic = EXCHANGE_MAGIC, .r = x->r, .proto = x->proto, .conf = x->conf, .target = x->target, .secure = x->secure, .keep_in = x->keep_in, .keep_tag = x->keep_tag,
+        .keep = x->keep, .buffering = x->buffering, .bind = x->bind, .via = x->via, .started_ms = x->started_ms, .preface = x->preface, .before = x, .tries = x->tries, .last = x->last,
+        .data = memcpy(pool_alloc(x->r->pool, x->proto->hedged), x->data, x->proto->hedged),
+    };
+    pick_open(&y->pick, x->pick.group, x->r->pool, &x->r->eval);
+    y->pick.tried = x->pick.tried;
+    y->pick.tries = 1;
+    struct peer *p = pick_next(&y->pick);
+    if (!p) return NULL;
+    if (unlikely(x->pick.group->breaker != NULL) && !breaker_enter(y)) {
+        pick_done(&y->pick, PEER_UNASKED, x->r->log, x->r->about);
+        return NULL;
+    }
+    pool_cleanup(x->r->pool, drop_head, y);
+    y->send = (struct send) { .head = x->send.head, .body_set = x->send.body_set };
+    chain_share(&y->send.body, &x->send.body);
+    add_try(y, p->name)->server = p->server;
+    retry_second(y, x);
+    return y;
 }
 
 struct verdict exchange_start(struct exchange *x)
@@ -170,6 +199,7 @@ struct verdict exchange_start(struct exchange *x)
     x->starting = true;
     if (likely(!x->pick.group->breaker) || breaker_enter(x)) exchange_next(x);
     else exchange_give_up(x, 503);
+    if (unlikely(x->conf->hedge.on) && x->proto->hedged) hedge_prepare(x);
     x->starting = false;
     if (unlikely(x->handed_over)) return v_next();
     return x->failed ? v_reply(x->failed) : v_over();
@@ -213,10 +243,8 @@ void exchange_begin(struct exchange *x, struct conn *c)
     exchange_wait(x);
 }
 
-static void connected(struct connect *k, enum connect_end how, int error)
+static void connect_ended(struct exchange *x, struct connect *k, enum connect_end how, int error)
 {
-    struct exchange *x = container_of(k, struct exchange, connect);
-    NEED(x, EXCHANGE_MAGIC);
     if (how == CONNECT_DONE) {
         struct conn *c = k->conn;
         k->conn = NULL;
@@ -234,6 +262,15 @@ static void connected(struct connect *k, enum connect_end how, int error)
     }
     log_at(x->r->log, L_ERR, x->r->about, error, "connect() failed");
     retry(x, NEXT_ERROR);
+}
+
+static void connected(struct connect *k, enum connect_end how, int error)
+{
+    struct exchange *x = container_of(k, struct exchange, connect);
+    NEED(x, EXCHANGE_MAGIC);
+    x->hedge.speaks = x->hedge.second;
+    connect_ended(x, k, how, error);
+    x->hedge.speaks = false;
 }
 
 static struct idle_key key_of(const struct exchange *x)
@@ -256,7 +293,7 @@ static struct conn *take_idle(struct exchange *x)
     return c;
 }
 
-static void ask_peer(struct exchange *x)
+void exchange_ask(struct exchange *x)
 {
     if (unlikely(x->conf->timed)) retry_try_begins(x);
     x->asked = x->answered = false;
@@ -271,7 +308,8 @@ static void ask_peer(struct exchange *x)
     if (unlikely(x->place.of != NULL) && !breaker_connects(x)) {
         x->last->status = 503;
         exchange_end_try(x, PEER_UNASKED);
-        exchange_fail(x, 503);
+        if (unlikely(x->hedge.rival != NULL)) hedge_failed(x, NEXT_503);
+        else exchange_fail(x, 503);
         return;
     }
     exchange_move(x, EXCHANGE_CONNECTING);
@@ -328,7 +366,7 @@ void exchange_next(struct exchange *x)
         if (!find_peer(x, &p)) return;
         if (!p) break;
         if (has_source(x)) {
-            ask_peer(x);
+            exchange_ask(x);
             return;
         }
         log_at(x->r->log, L_ERR, x->r->about, 0, "there is no local address of the family of %.*s", TEXT_ARG(p->name));
@@ -386,7 +424,7 @@ void exchange_replay(struct exchange *x)
     log_at(x->r->log, L_INFO, x->r->about, 0, "upstream had closed a kept connection, asking again on a new one");
     conn_close(&x->conn);
     x->fresh = true;
-    ask_peer(x);
+    exchange_ask(x);
 }
 
 /* TLS has told of its own errors. */
@@ -414,6 +452,7 @@ void exchange_release(struct exchange *x)
 {
     NEED(x, EXCHANGE_MAGIC);
     if (x->state == EXCHANGE_OVER) return;
+    if (unlikely(x->conf->hedge.on)) hedge_end(x);
     if (x->relay) relay_end(x->relay);
     if (unlikely(x->resolving != NULL)) resolve_end(x);
     send_stop(x);
@@ -451,10 +490,8 @@ static void time_out(struct exchange *x)
     else retry(x, NEXT_TIMEOUT);
 }
 
-static void ready(struct conn *c, unsigned what)
+static void react(struct exchange *x, struct conn *c, unsigned what)
 {
-    struct exchange *x = c->owner;
-    NEED(x, EXCHANGE_MAGIC);
     if (what & CONN_TIMEOUT) {
         if (!pipe_delayed(x)) time_out(x);
         return;
@@ -468,4 +505,13 @@ static void ready(struct conn *c, unsigned what)
     if (!c->readable) return;
     if (x->state == EXCHANGE_WAITING) head_read(x);
     else if (x->state == EXCHANGE_PASSING) pipe_run(x);
+}
+
+static void ready(struct conn *c, unsigned what)
+{
+    struct exchange *x = c->owner;
+    NEED(x, EXCHANGE_MAGIC);
+    x->hedge.speaks = x->hedge.second;
+    react(x, c, what);
+    x->hedge.speaks = false;
 }

@@ -6,6 +6,7 @@
  *   try        one peer asked once; what the $upstream_* variables list.
  *   protocol   how a request is written for the upstream and its answer read: HTTP/1 (modules/proxy.c, answer.h), later FastCGI …
  *   retry      whether, and when, another peer is asked (retry.h); budget: how often (budget.h).
+ *   hedge      a second try at once, when the first takes long (hedge.h).
  *   breaker    whether a group is asked at all (breaker.h).       preface  PROXY protocol header (preface.h).
  *   via        what is said to a peer that is a proxy, before the connection is one with where the request goes (via.h).
  *   target     where to: group, and the url for log lines.
@@ -26,6 +27,7 @@
 
 #include "gateway/breaker.h"
 #include "gateway/conf.h"
+#include "gateway/hedge.h"
 #include "gateway/pipe.h"
 #include "gateway/resolve.h"
 #include "gateway/preface.h"
@@ -99,6 +101,7 @@ struct gateway_protocol {
     bool (*ends_at_eof)(struct exchange *x);
     /* Body bytes for the wire, when the body is streamed (chunked request bodies …); NULL: as they are. Takes all of in. */
     void (*frame_body)(struct exchange *x, struct chain *in, enum body_end end, struct chain *out);
+    size_t hedged;          /* size of its data, which has no pointers to itself: a request may be tried twice at once (hedge.h). 0: never */
     bool frames_whole;      /* … and when it is whole, or there is none */
     /* Nobody of the group is left to be asked, and the request may still be passed to others: is there another group? Then the exchange is
      * over, and exchange_start says v_next, or the handler that called it runs again, for another exchange. May be NULL. */
@@ -158,6 +161,7 @@ struct exchange {
     const struct addr             *bind;     /* two source addresses to choose from by family, the second perhaps AF_UNSPEC; NULL: the kernel's choice */
     uint64_t                       started_ms;
     struct retry                   retry;
+    struct hedge                   hedge;
     struct preface                 preface;
     struct breaker_place           place;
     struct queue_place             queued;
@@ -183,6 +187,11 @@ bool exchange_hand_over(struct exchange *x);
 void exchange_begin(struct exchange *x, struct conn *c);
 /* The only change of state. */
 void exchange_move(struct exchange *x, enum exchange_state to);
+/* Another exchange of x's request with x's group, in state open: its try is listed behind x's; it holds a peer that x has not tried.
+ * It is not the request's (exchange_of). NULL: there is no such peer, or the breaker says no. */
+struct exchange *exchange_open_second(struct exchange *x);
+/* Asks the peer in hand. */
+void exchange_ask(struct exchange *x);
 /* The next peer is asked, or nobody is left. */
 void exchange_next(struct exchange *x);
 /* What the try in hand came to; its connection is closed unless it was put away before. Without one: nothing. */

@@ -190,11 +190,13 @@ static void complete(struct exchange *x)
     t->status = x->up.status;
     t->header_ms = (int64_t) (clock_now.ms - t->started_ms);
     pick_headed(&x->pick);
+    if (unlikely(x->conf->hedge.percentile != 0)) hedge_count(x->pick.group, t->header_ms);
     unsigned reason = reason_of(x->up.status);
-    if (unlikely(reason && retry_allowed(x, reason))) {
+    if (unlikely(reason && (x->hedge.rival ? hedge_may_fail(x, reason) : retry_allowed(x, reason)))) {
         retry(x, reason);
         return;
     }
+    if (unlikely(x->hedge.rival != NULL)) hedge_won(x);
     const struct field *to = fields_find(&x->up.fields, FIELD_X_ACCEL_REDIRECT);
     if (unlikely(to != NULL && !(x->conf->ignore_headers & IGNORE_ACCEL_REDIRECT))) redirect(x, to->value);
     else if (unlikely(intercepts(x))) intercept(x);

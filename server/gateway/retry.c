@@ -88,6 +88,26 @@ void retry_try_begins(struct exchange *x)
     set_timer(x);
 }
 
+void retry_try_ended(struct exchange *x)
+{
+    if (!x->conf->timed) return;
+    x->retry.try_until_ms = 0;
+    set_timer(x);
+}
+
+void retry_second(struct exchange *y, const struct exchange *x)
+{
+    y->retry.timer.fire = fire;
+    y->retry.count = x->retry.count;
+}
+
+void retry_take_over(struct exchange *y, const struct exchange *x)
+{
+    if (!x->conf->timed) return;
+    y->retry.deadline_ms = x->retry.deadline_ms;
+    set_timer(y);
+}
+
 /* Anything from nothing to a time that doubles: those who failed together do not come back together. */
 static uint64_t pause_of(const struct exchange *x)
 {
@@ -159,6 +179,12 @@ void retry(struct exchange *x, unsigned reason)
     }
     if (!x->last->status) x->last->status = status_of(reason);
     exchange_end_try(x, reason == NEXT_403 || reason == NEXT_404 ? PEER_PASSED : PEER_FAILED);
+    if (unlikely(x->hedge.rival != NULL)) hedge_failed(x, reason);
+    else retry_go_on(x, reason);
+}
+
+void retry_go_on(struct exchange *x, unsigned reason)
+{
     bool more = (x->pick.tries || x->proto->another) && allowed(x, reason);
     if (more && x->pick.tries) ask_another(x);
     else if (!more || !exchange_hand_over(x)) exchange_fail(x, status_of(reason));

@@ -25,6 +25,13 @@ void retry_try_begins(struct exchange *x);
 /* The try in hand failed for this NEXT_ reason: another peer is asked when that is allowed, else the client gets its
  * status. The line about it is logged by the caller. */
 void retry(struct exchange *x, unsigned reason);
+/* x's try has ended, and another exchange of the request goes on (hedge.h): its time is not watched any more. */
+void retry_try_ended(struct exchange *x);
+/* … that one failed too: x goes on after its own failure, which was for this reason. */
+void retry_go_on(struct exchange *x, unsigned reason);
+/* y is a second exchange of x's request; and it is the only one now. */
+void retry_second(struct exchange *y, const struct exchange *x);
+void retry_take_over(struct exchange *y, const struct exchange *x);
 /* Would another peer be asked for this reason? */
 bool retry_allowed(const struct exchange *x, unsigned reason);
 /* The peer in hand may not be asked (allow_upstream). True: another one is; false: the client has its answer. */

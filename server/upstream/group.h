@@ -26,7 +26,7 @@
 #define GROUP_MAGIC    0x47525550u
 #define PEER_SET_MAGIC 0x50534554u
 
-struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster; struct sticky; struct sticky_set; struct loads; struct tournament; struct outlier;
+struct balance; struct idle; struct budget; struct breaker; struct queue; struct group_roster; struct sticky; struct sticky_set; struct loads; struct tournament; struct outlier; struct hedge_times;
 
 /* In shared memory, one for all generations. Its lock is of what the balancing algorithm keeps. */
 struct group_state {
@@ -99,6 +99,7 @@ struct group {
     const char           *file;         /* where it was first named */
     unsigned              line;
     struct budget        *budget;       /* of its requests' retries: gateway/budget.h; NULL: none was asked for yet */
+    struct hedge_times   *hedge;        /* of its answers: gateway/hedge.h; NULL: nobody asked for them yet */
     struct queue         *queue;        /* gateway/queue.h; NULL: none */
     struct outlier       *outlier;      /* outlier.h; NULL: no peer is ejected */
     struct breaker       *breaker;      /* gateway/breaker.h; NULL: none */

@@ -294,10 +294,8 @@ static const struct conf_type type = { "[consecutive=number] [success_rate=facto
 
 static const struct directive rows[] = {
     { .name = "outlier", .type = &type, .where = IN_UPSTREAM, .since = "weir",
-      .help = "A server is not asked for a while after so many errors in a row (consecutive), when its success_rate in the last interval (10s) is so many standard deviations below the mean, "
-              "or its mean time to the header so many times the median (latency); without any of these: consecutive=5 success_rate=1.9. The latter two count servers with min_requests (100), where "
-              "there are min_peers (5) of them. It is for ejection (30s), times the number of its ejections, at most max_ejection (300s); at most max_ejected (10%) of the servers, "
-              "but always one, and only in so many of the cases as enforced (100%) says." },
+      .help = "A server is left alone for ejection (30s), longer each time, after so many errors in a row (consecutive), when its success_rate of the interval (10s) is so many standard deviations "
+              "below the mean, or its time to the header so many times the median (latency). Alone: consecutive=5 success_rate=1.9. At most max_ejected (10%) are, but always one." },
     { .name = NULL },
 };
 
