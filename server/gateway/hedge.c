@@ -2,6 +2,7 @@
 #include "gateway/answer.h"
 #include "gateway/budget.h"
 #include "gateway/exchange.h"
+#include "upstream/outlier.h"
 #include "upstream/state.h"
 
 /* ---- how long answers of a group took of late ---- */
@@ -136,10 +137,17 @@ bool hedge_may_fail(const struct exchange *x, unsigned reason)
     return x->conf->next_upstream & reason && (!rival->hedge.failed || rival->pick.tries);
 }
 
+/* So long at least: else a slow peer would be known by its quick answers alone. */
+static void note_late(const struct exchange *x, int64_t ms)
+{
+    if (x->conf->hedge.percentile) hedge_count(x->pick.group, ms);
+    if (x->pick.group->outlier) outlier_late(&x->pick, ms);
+}
+
 void hedge_won(struct exchange *x)
 {
     struct exchange *rival = part(x);
-    if (rival->pick.peer && x->conf->hedge.percentile) hedge_count(x->pick.group, (int64_t) (clock_now.ms - rival->last->started_ms));      /* so long at least */
+    if (rival->pick.peer) note_late(rival, (int64_t) (clock_now.ms - rival->last->started_ms));
     if (x->hedge.second) {
         x->r->exchange = x;
         retry_take_over(x, rival);

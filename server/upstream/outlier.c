@@ -62,6 +62,14 @@ static void eject(struct peer_set *set, struct peer *peer, const char *what)
 
 /* ---- what workers count ---- */
 
+static void add_time(struct peer_outlier *o, int64_t ms)
+{
+    atomic_fetch_add_explicit(&o->header_ms, (uint64_t) ms, memory_order_relaxed);
+    atomic_fetch_add_explicit(&o->headers, 1, memory_order_relaxed);
+}
+
+void outlier_late(const struct pick *p, int64_t ms) { add_time(&p->peer->state->outlier, ms); }
+
 void outlier_tell(const struct pick *p, enum peer_verdict how, int status, int64_t header_ms)
 {
     const struct outlier *o = p->group->outlier;
@@ -69,10 +77,7 @@ void outlier_tell(const struct pick *p, enum peer_verdict how, int status, int64
     if (how == PEER_UNASKED) return;
     bool bad = how == PEER_FAILED || status >= 500;
     atomic_fetch_add_explicit(&mine->tries, 1, memory_order_relaxed);
-    if (header_ms >= 0) {
-        atomic_fetch_add_explicit(&mine->header_ms, (uint64_t) header_ms, memory_order_relaxed);
-        atomic_fetch_add_explicit(&mine->headers, 1, memory_order_relaxed);
-    }
+    if (header_ms >= 0) add_time(mine, header_ms);
     if (!bad) {
         if (atomic_load_explicit(&mine->in_row, memory_order_relaxed)) atomic_store_explicit(&mine->in_row, 0, memory_order_relaxed);
         return;

@@ -27,6 +27,8 @@ struct outlier {
 /* The try in hand ended so, before pick_done. status: of the peer's answer, and the time to its head; header_ms -1: there was none.
  * Only where the group has an outlier. */
 void outlier_tell(const struct pick *p, enum peer_verdict how, int status, int64_t header_ms);
+/* The try in hand is given up after so long, without an answer (a hedge's other try was quicker): its time counts as that. */
+void outlier_late(const struct pick *p, int64_t ms);
 /* In the manager: what an interval came to; and who comes back. For its timer, and tests. */
 void outlier_judge(struct group *g);
 void outlier_let_back(struct group *g);
