@@ -8,7 +8,7 @@ static const char *const order[] = {
     "userid", "sticky", "gunzip", "addition", "sub", "charset", "ssi", "postpone", 
     "coding",           /* br, zstd, gzip: the one that the client likes best */
     "range",            /* cuts what is left */
-    "limit_rate", "limit_rate_by",
+    "limit_quota", "limit_rate", "limit_rate_by",
     "aio",              /* nearest the connection: it sees which parts of files are really sent */
     NULL
 };

@@ -1,4 +1,4 @@
-/* limit_zone: what limit_req_zone, limit_conn_zone and limit_rate_zone have in common: a key, and a table in shared memory by its digests. */
+/* limit_zone: what limit_req_zone, limit_conn_zone, limit_rate_zone and limit_quota_zone have in common: a key, and a table in shared memory by its digests. */
 #ifndef HTTP_LIMIT_ZONE_H
 #define HTTP_LIMIT_ZONE_H
 
@@ -9,7 +9,7 @@
 #include "process/cycle.h"
 
 /* What a zone decided, over all workers and generations. */
-enum limit_count { LIMIT_PASSED, LIMIT_DELAYED, LIMIT_REJECTED, LIMIT_DELAYED_DRY_RUN, LIMIT_REJECTED_DRY_RUN, LIMIT_COUNTED_TOGETHER, LIMIT_LATE, LIMIT_ALONE, LIMIT_COUNTS };
+enum limit_count { LIMIT_PASSED, LIMIT_DELAYED, LIMIT_REJECTED, LIMIT_DELAYED_DRY_RUN, LIMIT_REJECTED_DRY_RUN, LIMIT_COUNTED_TOGETHER, LIMIT_LATE, LIMIT_ALONE, LIMIT_CLOSED, LIMIT_COUNTS };
 struct limit_counts { _Atomic uint64_t v[LIMIT_COUNTS]; _Atomic uint32_t alone; };      /* alone: sync's server is away, which was told */
 
 struct limit_zone {

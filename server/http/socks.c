@@ -150,7 +150,7 @@ static unsigned reply_of(const struct socks *s)
 {
     if (s->reply) return s->reply;
     switch (request_status(s->r)) {
-    case 401: case 403: case 405: case 407: return SOCKS_NOT_ALLOWED;
+    case 401: case 403: case 405: case 407: case 429: return SOCKS_NOT_ALLOWED;
     case 502: case 504: return SOCKS_NO_HOST;
     default: return SOCKS_FAILED;
     }
