@@ -2,13 +2,10 @@
  * geo: a variable whose value depends on an address. IPv4 is kept as pieces that do not overlap, in order, with an index by
  * the first two octets; IPv6 as the points at which the value changes.
  */
-#include "modules/module.h"
+#include "modules/geo.h"
 #include "http/forwarded.h"
 
 typedef unsigned __int128 wide;
-
-struct piece { uint16_t from, to; uint32_t value; };        /* of one /16; value: place in values, from 1 */
-struct pieces { struct piece *v; uint32_t n, cap; };
 
 /* A network as it stands in the file: IPv4 in the low 32 bits. */
 struct net { wide start; uint32_t value, line; uint16_t file; uint8_t bits; bool is_delete; };    /* file: place in reader's files */
@@ -39,7 +36,14 @@ struct reader {
     struct pool   *scratch;
     const char   **files;           /* that networks were read from; those beyond the 65535th count as the last */
     size_t         file_count, file_cap;
+    struct conf   *cf;
+    const char    *block_file;      /* where the block stands */
+    const char    *base_of;         /* the file that may get a binary base: the one that all ranges came from so far; or NULL */
+    size_t         range_count;
+    bool           mixed;           /* something came from elsewhere, or is not a range: no base is made */
 };
+
+enum { BASE_LEAST = 100000 };       /* a base is made for more ranges than that: nginx's bound */
 
 static const wide one = 1;
 
@@ -338,17 +342,27 @@ static bool read_v4(struct text t, uint32_t *out)
 
 static const char *v4_name(struct conf *cf, uint32_t ip) { return pool_printf(cf->scratch, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255).p; }
 
+/* Another range. */
+static void note_origin(struct conf *cf, struct reader *rd)
+{
+    if (!rd->base_of && cf->file != rd->block_file) rd->base_of = cf->file;
+    rd->mixed |= cf->file != rd->base_of;
+    rd->range_count++;
+}
+
 static conf_result read_range(struct conf *cf, struct reader *rd, struct text word, struct text value, bool is_delete)
 {
     ssize_t dash = text_find_char(word, '-');
     uint32_t from, to;
     struct range other = { 0 };
     if (!is_delete && text_eq(word, T("default"))) {
+        rd->mixed |= cf->file != rd->block_file;
         rd->geo->otherwise4 = rd->geo->otherwise6 = value_of(cf, rd, value);
         return NULL;
     }
     if (dash < 0 || !read_v4(text_upto(word, (size_t) dash), &from) || !read_v4(text_from(word, (size_t) dash + 1), &to) || from > to)
         return conf_say(cf, "!invalid range \"%.*s\"", TEXT_ARG(word));
+    note_origin(cf, rd);
     if (is_delete) {
         if (!delete_range(rd, from, to)) conf_warn(cf, "no address range \"%.*s\" to delete", TEXT_ARG(word));
         return NULL;
@@ -383,6 +397,7 @@ static conf_result read_entry(struct conf *cf, void *arg)
 {
     struct reader *rd = arg;
     struct text word = cf->words[0];
+    if (cf->count == 1 || text_eq(word, T("proxy"))) rd->mixed |= cf->file != rd->block_file;
     if (cf->count == 1) return read_word(rd, word);
     if (cf->count != 2) return "!invalid number of the geo parameters";
     struct text value = cf->words[1];
@@ -391,6 +406,22 @@ static conf_result read_entry(struct conf *cf, void *arg)
     bool is_delete = text_eq(word, T("delete"));
     if (rd->ranges) return read_range(cf, rd, is_delete ? value : word, value, is_delete);
     return is_delete ? read_net(cf, rd, value, 0) : read_net(cf, rd, word, value_of(cf, rd, value));
+}
+
+static uint32_t number_of(void *arg, struct text t)
+{
+    struct reader *rd = arg;
+    return value_of(rd->cf, rd, t);
+}
+
+/* An included file's ranges may stand ready beside it. Where there are ranges already, its text is read. */
+static bool take_base(struct conf *cf, const char *path, void *arg)
+{
+    struct reader *rd = arg;
+    if (!rd->ranges || rd->range_count || !geo_base_read(cf, path, rd->by_high, number_of, rd)) return false;
+    rd->any = rd->mixed = true;
+    rd->range_count = 1;
+    return true;
 }
 
 /* ---- asking ---- */
@@ -450,10 +481,11 @@ static bool get(struct eval *e, const struct variable *v, struct text name, stru
 
 static conf_result read_block(struct conf *cf, struct geo *g)
 {
-    struct reader rd = { .geo = g, .scratch = pool_open(0), .by_high = base_zalloc(65536, sizeof(struct pieces)) };
+    struct reader rd = { .geo = g, .scratch = pool_open(0), .by_high = base_zalloc(65536, sizeof(struct pieces)), .cf = cf, .block_file = cf->file };
     table_init(&rd.known, rd.scratch, false);
-    conf_result why = conf_entries(cf, read_entry, &rd);
+    conf_result why = conf_entries_files(cf, read_entry, take_base, &rd);
     if (!why) {
+        if (rd.range_count > BASE_LEAST && !rd.mixed) geo_base_write(cf, rd.base_of, rd.by_high, g->values, g->value_count);
         place4(cf, &rd);
         place6(cf, &rd);
         settle4(cf, &rd);

@@ -28,6 +28,7 @@ struct conf_source {
     char               *dump_text;
     size_t              dump_n;
     conf_result       (*entry)(struct conf *cf, void *arg);   /* inside conf_entries; else NULL */
+    bool              (*entry_file)(struct conf *cf, const char *path, void *arg);   /* instead of reading an included file; or NULL */
     void               *entry_arg;
 };
 
@@ -358,6 +359,7 @@ static bool read_bytes(struct conf *cf, const char *name, char *content, size_t 
 static bool read_file(struct conf *cf, const char *path)
 {
     size_t n;
+    if (cf->source->entry_file && cf->source->entry_file(cf, path, cf->source->entry_arg)) return true;
     char *content = slurp(cf, path, &n);
     if (!content) return false;
     dump_file(cf, path, text_of(content, n));
@@ -486,19 +488,25 @@ conf_result conf_enter(struct conf *cf, uint32_t kind, void *object, struct conf
     return why;
 }
 
-conf_result conf_entries(struct conf *cf, conf_result (*fn)(struct conf *cf, void *arg), void *arg)
+conf_result conf_entries_files(struct conf *cf, conf_result (*fn)(struct conf *cf, void *arg),
+                               bool (*file)(struct conf *cf, const char *path, void *arg), void *arg)
 {
     struct conf_source *s = cf->source;
     conf_result (*was)(struct conf *, void *) = s->entry;
+    bool (*was_file)(struct conf *, const char *, void *) = s->entry_file;
     void *was_arg = s->entry_arg;
     ASSERT(cf->opened);
     s->entry = fn;
+    s->entry_file = file;
     s->entry_arg = arg;
     conf_result why = read_block(cf);
     s->entry = was;
+    s->entry_file = was_file;
     s->entry_arg = was_arg;
     return why;
 }
+
+conf_result conf_entries(struct conf *cf, conf_result (*fn)(struct conf *cf, void *arg), void *arg) { return conf_entries_files(cf, fn, NULL, arg); }
 
 /* ---- open and close ---- */
 

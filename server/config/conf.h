@@ -187,6 +187,9 @@ void conf_close(struct conf **cf);
  * word), "include" handled. Both read up to and with the closing "}". */
 conf_result conf_enter(struct conf *cf, uint32_t kind, void *object, struct conf_block **out);
 conf_result conf_entries(struct conf *cf, conf_result (*fn)(struct conf *cf, void *arg), void *arg);
+/* file: asked before an included file (its full path, NUL-ended) is read; true: it is not, what it holds has been taken otherwise. */
+conf_result conf_entries_files(struct conf *cf, conf_result (*fn)(struct conf *cf, void *arg),
+                               bool (*file)(struct conf *cf, const char *path, void *arg), void *arg);
 
 /* This block's own struct of m, made (zeroed) when there is none yet: for parsers that set another module's value. */
 void *conf_own_values(struct conf *cf, struct conf_block *b, const struct module *m);
