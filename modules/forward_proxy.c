@@ -257,8 +257,7 @@ static struct verdict serve(struct request *r)
     if (r->proto->target && (v = r->proto->target(r)).what != V_NEXT) return v;
     struct forward *f = forward_proxy_context(r);
     if (!f->conf && (v = decide(r, f)).what != V_NEXT) return v;
-    const struct field *hops = request_field(r, FIELD_MAX_FORWARDS);
-    if (hops && (r->method == METHOD_TRACE || r->method == METHOD_OPTIONS) && text_eq(hops->value, T("0"))) return forward_proxy_echo(r);
+    if (forward_proxy_ends_here(r)) return forward_proxy_echo(r);
     return lead(r, f);
 }
 
@@ -378,7 +377,7 @@ static const struct directive rows[] = {
     ROW(page, struct template *, &conf_template, P "_deny_page", NULL, .help = "The page of a refusal, with variables; error_page for 403 goes before it."),
     ROW(via, struct text, &conf_text, P "_via", "on", .help = "Whether Via tells of this proxy, and the name that stands there; by it loops are found."),
     ROW(forwarded, int, &conf_enum, P "_forwarded", "off", .help = "What origins are told of the client: nothing, its address in X-Forwarded-For or in Forwarded, or what the client says itself.", .data = forwarded),
-    ROW(anonymize, int, &conf_enum, P "_anonymize", "off", .help = "Which header fields origins see: standard leaves out those that name the client or the proxy, strict makes all clients look alike.", .data = anonymize),
+    ROW(anonymize, int, &conf_enum, P "_anonymize", "off", .help = "Which header fields origins see. standard: none that name a client or a proxy (From, Via, Forwarded, X-Forwarded-*, X-Real-IP, X-Request-ID, X-Client-IP and their like, trace ids). strict: the same User-Agent and Accept* for all; of the client's only Content-Type, -Encoding and -Language, Range, and those of a WebSocket: no cookies. What goes through tunnels, TLS above all, is not touched.", .data = anonymize),
     ROW(tunnel_time, span, &conf_span, P "_tunnel_time", "0", .help = "How long a tunnel may last; 0: no limit."),
     ROW(tunnel_bytes, bytes, &conf_bytes, P "_tunnel_bytes", "0", .help = "How many bytes a tunnel may carry, both ways together; 0: no limit."),
     ROW(g.connect_timeout, span, &conf_span, P "_connect_timeout", "60s", .help = "How long connecting to an address may take."),

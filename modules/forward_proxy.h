@@ -69,6 +69,8 @@ struct text forward_proxy_name(const struct forward_conf *c);
 extern const struct gateway_protocol forward_proxy_protocol;
 /* Is there our name in Via? RFC 9110 7.6.3. */
 bool forward_proxy_loops(const struct request *r, const struct forward_conf *c);
+/* Is it a TRACE or OPTIONS that may go no further? */
+bool forward_proxy_ends_here(const struct request *r);
 /* The answer to TRACE or OPTIONS that has come to its end here: RFC 9110 7.6.2. */
 struct verdict forward_proxy_echo(struct request *r);
 

@@ -38,7 +38,8 @@ static bool names_client(const struct field *f)
 static const enum field_id passed_strictly[] = {
     FIELD_CONTENT_TYPE, FIELD_CONTENT_ENCODING, FIELD_CONTENT_LANGUAGE, FIELD_RANGE, FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION, FIELD_SEC_WEBSOCKET_PROTOCOL,
 };
-static const char uniform[] = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAccept-Language: en\r\n";
+/* Not compressed: there may be a client that does not take it, and that would show. */
+static const char uniform[] = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\n";
 
 static bool is_passed(const struct request *r, const struct forward_conf *c, const struct field *f)
 {
@@ -62,7 +63,7 @@ static void put_field(struct build *b, struct text name, struct text value)
 static void put_client_fields(struct build *b, const struct request *r, const struct forward_conf *c)
 {
     if (c->anonymize == ANONYMIZE_STRICT) {
-        build_text(b, text_of(uniform, sizeof uniform - 1));
+        build_c(b, uniform);
         for (size_t i = 0; i < countof(passed_strictly); i++)
             if (r->in_at[passed_strictly[i]]) put_field(b, field_row(passed_strictly[i])->name, request_value(r, passed_strictly[i]));
         return;
@@ -225,6 +226,14 @@ bool forward_proxy_loops(const struct request *r, const struct forward_conf *c)
         }
     }
     return false;
+}
+
+/* RFC 9110 7.6.2. */
+bool forward_proxy_ends_here(const struct request *r)
+{
+    uint64_t hops;
+    const struct field *f = request_field(r, FIELD_MAX_FORWARDS);
+    return f && (r->method == METHOD_TRACE || r->method == METHOD_OPTIONS) && text_u64(f->value, &hops) && !hops;
 }
 
 struct verdict forward_proxy_echo(struct request *r)

@@ -50,7 +50,7 @@ ok($w->wait_error(qr/\[warn\].*the parent "http:\/\/company" failed: the request
 is(ask(0, 'GET http://www.example.com/c')->status, 502, 'all else: not');
 is(ask(0, 'CONNECT www.example.com:443')->status, 502, 'nor tunnels');
 
-like(ask(1, 'GET http://www.example.com/', 'User-Agent: mine', 'Cookie: a=b', 'Accept-Language: xx')->body, qr{^tor\|127\.0\.0\.1\|www\.example\.com\|GET / HTTP/1\.1\|Host: www\.example\.com\|User-Agent: Mozilla/5\.0\|Accept: \*/\*\|Accept-Encoding: gzip\|Accept-Language: en\|?$}, 'all through Tor: a circuit for the client, and nothing of it in the request');
+like(ask(1, 'GET http://www.example.com/', 'User-Agent: mine', 'Cookie: a=b', 'Accept-Language: xx')->body, qr{^tor\|127\.0\.0\.1\|www\.example\.com\|GET / HTTP/1\.1\|Host: www\.example\.com\|User-Agent: Mozilla/5\.0\|Accept: \*/\*\|Accept-Encoding: identity\|Accept-Language: en\|?$}, 'all through Tor: a circuit for the client, and nothing of it in the request');
 {
     my $c = $w->connect(port => $w->port(2));
     $c->send("\5\1\0\5\1\0\3\x0bexample.com\0\x50");

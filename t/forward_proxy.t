@@ -124,6 +124,9 @@ is(ask(0, 'GET http://nowhere.invalid/')->status, 502, 'no such name');
 like(ask(0, "OPTIONS http://$origin", 'Max-Forwards: 3')->body, qr{^OPTIONS \* HTTP/1\.1\r\n.*Max-Forwards: 2\r}s, 'OPTIONS without a path is of the whole server');
 like(ask(0, "OPTIONS http://$origin/p")->body, qr{^OPTIONS /p }, 'OPTIONS of a path');
 is(ask(0, "OPTIONS http://$origin/", 'Max-Forwards: 0')->header('Allow') =~ /CONNECT/, 1, 'OPTIONS that ends here');
+is(ask(0, "OPTIONS http://$origin/", 'Max-Forwards: 00')->header('Allow') =~ /CONNECT/, 1, 'however a nought is written');
+unlike(ask(0, "OPTIONS http://$origin/p", "Max-Forwards: $_")->body, qr/Max-Forwards/, "a number that is none: $_") for 'x', '-1', '99999999999999999999999';
+unlike(ask(0, "GET http://$origin/", 'Max-Forwards: 0')->body, qr/Max-Forwards/, 'of other methods it means nothing');
 {
     my $r = ask(0, "TRACE http://$origin/x", 'Max-Forwards: 0', 'X-A: b', 'Cookie: c', 'Authorization: d');
     is($r->header('Content-Type'), 'message/http', 'TRACE that ends here');
@@ -185,7 +188,8 @@ $w->wait_error(qr/forward proxy: DELETE to 127\.0\.0\.1:\d+ is refused by rule "
     my $one = ask(5, "GET http://$origin/same", 'User-Agent: Firefox', 'Accept-Language: de, en;q=0.5', 'Cookie: id=1', 'If-None-Match: "id1"', 'X-Any: 1', 'Referer: http://a/', 'DNT: 1', 'Authorization: Basic x')->body;
     my $two = ask(5, "GET http://$origin/same", 'Accept: text/html', 'Accept-Encoding: br', 'accept-language: fr', 'X-Other: 2', 'Cache-Control: no-cache', 'Via: 1.1 other', 'Sec-CH-UA: "x"', 'Connection: close')->body;
     is($one, $two, 'strict: two clients are one to the origin');
-    is($one, "GET /same HTTP/1.1\r\nHost: $origin\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAccept-Language: en\r\n\r\n", 'which looks like this');
+    is($one, "GET /same HTTP/1.1\r\nHost: $origin\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\n\r\n", 'which looks like this');
+    like(ask(5, "GET http://$origin/part", 'Range: bytes=0-3', 'If-Range: "x"')->body, qr/Accept-Language: en\r\nRange: bytes=0-3\r\n\r\n/, 'a part may be asked for');
 }
 
 # ---- tunnels

@@ -71,6 +71,7 @@ http {
     forward_proxy_ports all;
     forward_proxy_address allow loopback;
     upstream pair { server 127.0.0.1:%%DEAD%% max_fails=1 fail_timeout=1h; server 127.0.0.1:%%PORT_1%%; }
+    upstream broken { server 127.0.0.1:%%DEAD%% max_fails=0; breaker errors=50% min=2 open=10m; }
     upstream lost { server 127.0.0.1:%%DEAD%% max_fails=1 fail_timeout=1h; }
     server {            # in front
         listen 127.0.0.1:%%PORT_0%%;
@@ -95,6 +96,7 @@ http {
         forward_proxy_parent socks5://127.0.0.1:%%CLOSING%% socks5://127.0.0.1:%%NOISE%% https://127.0.0.1:%%NOISE%% http://127.0.0.1:%%DEAD%% http://127.0.0.1:%%PORT_1%% login=alice:wonder if=$http_x_many;
         forward_proxy_parent http://pair login=alice:wonder if=$http_x_pair;
         forward_proxy_parent http://lost direct if=$http_x_lost;
+        forward_proxy_parent http://broken direct if=$http_x_broken;
         forward_proxy_parent http://127.0.0.1:%%PORT_1%% login=alice:wonder list=%%TESTDIR%%/list.txt host=*.listed.example;
         forward_proxy_parent direct host=127.0.0.1 path=/plainly/;
     }
@@ -261,6 +263,9 @@ is((tunnel(0, 'code-503.example:80', 'X-Odd-Next: 1'))[0], 503, 'one that answer
 like(ask(0, "GET http://$origin/$_", 'X-Pair: 1')->body, qr/^Via: 1\.1 behind/m, "of an upstream, $_") for 1 .. 3;
 is(scalar(() = $w->error_log =~ /connect\(\) failed.*GET http:\/\/\Q$origin\E\/[123] /g) <= 1, 1, 'a peer that failed is left alone');
 like(ask(0, "GET http://$origin/", 'X-Lost: 1')->body, qr/^Via: 1\.1 front\r\n\r\n/m, 'an upstream of which nobody lives') for 1 .. 2;
+
+like(ask(0, "GET http://$origin/", 'X-Broken: 1')->body, qr/^Via: 1\.1 front\r\n\r\n/m, 'an upstream whose breaker opens') for 1 .. 6;
+ok($w->wait_error(qr/the breaker of upstream "broken" opens/), 'it did');
 
 # ---- guards
 like(ask(6, $_)->body, qr/rule "address"/, "$_ is refused, whoever resolves") for 'GET http://127.0.0.1/', 'GET http://10.0.0.1/', 'GET http://[::1]/', 'GET http://169.254.169.254/', 'GET http://localhost/', 'GET http://x.localhost/', 'CONNECT localhost:443', 'CONNECT [::ffff:127.0.0.1]:443';

@@ -198,7 +198,7 @@ struct verdict exchange_start(struct exchange *x)
     retry_start(x);
     x->starting = true;
     if (likely(!x->pick.group->breaker) || breaker_enter(x)) exchange_next(x);
-    else exchange_give_up(x, 503);
+    else if (!exchange_hand_over(x)) exchange_give_up(x, 503);
     if (unlikely(x->conf->hedge.on) && x->proto->hedged) hedge_prepare(x);
     x->starting = false;
     if (unlikely(x->handed_over)) return v_next();
@@ -309,7 +309,7 @@ void exchange_ask(struct exchange *x)
         x->last->status = 503;
         exchange_end_try(x, PEER_UNASKED);
         if (unlikely(x->hedge.rival != NULL)) hedge_failed(x, NEXT_503);
-        else exchange_fail(x, 503);
+        else if (!exchange_hand_over(x)) exchange_fail(x, 503);
         return;
     }
     exchange_move(x, EXCHANGE_CONNECTING);
