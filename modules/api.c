@@ -237,10 +237,20 @@ static int serve_requests(struct api_call *c)
     return 200;
 }
 
+/* What limits and gates did, all of the server together; limit_reqs and the like have it by zones. */
+static int serve_gates(struct api_call *c)
+{
+    if (c->depth) return no_path(c);
+    c->answer = json_object();
+    for (enum metric m = METRIC_REQUESTS + 1; m < METRIC_COUNT; m++) json_object_set_new(c->answer, metric_rows[m].name, json_integer((json_int_t) metrics_sum(m)));
+    return 200;
+}
+
 static const struct api_part parts[] = {
     { NULL, "nginx", 1, 0, false, serve_server },
     { NULL, "connections", 1, 0, false, serve_connections },
     { "http", "requests", 1, 0, false, serve_requests },
+    { "http", "gates", 9, 0, false, serve_gates },
     { 0 },
 };
 

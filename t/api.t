@@ -21,6 +21,7 @@ http {
         location /read/ { api; }
         location /two { proxy_pass http://two; }
         location /sick { proxy_pass http://sick; health_check interval=100ms; }
+        location /deny { deny all; }
         location /get { return 200 "$plain"; }
     }
 }
@@ -39,7 +40,7 @@ sub refused { my ($status, $code, $name, @how) = @_; my ($s, $j) = ask(@how); is
 is_deeply(got('/'), [1 .. 9], 'versions');
 is_deeply(got(''), [1 .. 9], 'without the slash');
 is_deeply([sort @{ got('/9/') }], [qw(connections http nginx)], 'what there is');
-is_deeply([sort @{ got('/9/http') }], [qw(keyvals location_zones requests server_zones upstreams)], 'below http');
+is_deeply([sort @{ got('/9/http') }], [qw(gates keyvals limit_conns limit_quotas limit_reqs location_zones requests server_zones upstreams)], 'below http');
 my ($status, $nginx, $m) = ask('GET', '/api/9/nginx');
 is($m->header('Content-Type'), 'application/json', 'type');
 is_deeply([sort keys %$nginx], [qw(address build generation load_timestamp pid ppid timestamp version)], 'nginx: its names');
@@ -52,6 +53,9 @@ is_deeply([sort keys %$c], [qw(accepted active dropped idle)], 'connections');
 cmp_ok($c->{accepted}, '>=', 6, 'counted');
 my $before = got('/9/http/requests')->{total};
 is(got('/9/http/requests')->{total}, $before + 1, 'requests');
+is(got('/9/http/gates')->{access_denied}, 0, 'gates');
+is($w->get('/deny')->status, 403, 'one refuses');
+is(got('/9/http/gates')->{access_denied}, 1, 'which is counted');
 
 # upstreams
 is($w->get('/two')->body, 'here', 'a request') for 1 .. 3;
