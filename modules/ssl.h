@@ -5,6 +5,7 @@
 #include "gateway/resolve.h"
 #include "http/fetch.h"
 #include "modules/module.h"
+#include "http/vhost.h"
 #include "process/tls_conf.h"
 #include "upstream/resolver.h"
 #include "wire/uri.h"
@@ -56,8 +57,10 @@ bool ssl_open(struct cycle *c);
 struct http;
 /* Before contexts are made: lists the certificates of all servers. False after an [emerg] line. */
 bool ssl_certs_open(struct cycle *c, struct ssl_conf *top, const struct http *h);
-/* For the context of a server that says s; NULL: its certificates do not change. */
-struct tls_swaps *ssl_certs_swaps(const struct ssl_conf *top, const struct ssl_conf *s);
+/* For the context of a server; NULL: its certificates do not change. */
+struct tls_swaps *ssl_certs_swaps(const struct ssl_conf *top, const struct vhost *v);
+/* The server's pair i is the one that is made for it while the server runs. */
+bool ssl_certs_issued(const struct vhost *v, size_t i);
 /* The master, when its time has come: hands changed pairs to the workers. Ms until it is to be called again, 0: never. */
 uint64_t ssl_certs_look(struct cycle *c);
 /* Each process, when it starts and each second. True: some certificate is another now. */

@@ -91,16 +91,17 @@ static void add_words(struct build *b, const struct tls_words *list)
 }
 
 /* All that a context is made of. */
-static struct text describe(struct opening *o, const struct conf_block *block)
+static struct text describe(struct opening *o, const struct vhost *v)
 {
-    const struct ssl_conf *s = conf_values(block, &ssl_module);
+    const struct ssl_conf *s = conf_values(v->block, &ssl_module);
     struct build b = build_in_pool(o->scratch, 512, 0);
     const struct text texts[] = { s->key_log ? s->key_log->path : T(""), s->ciphers, s->curves, s->dhparam, s->client_ca, s->trusted, s->crl, s->staple_file, s->staple_responder, s->ocsp_responder, s->cache.zone ? s->cache.zone->name : T("") };
     const uint64_t numbers[] = {
         s->protocols, s->prefer_server.on, s->tickets.on, s->buffer_size.bytes, (uint64_t) s->cache.how, s->cache.builtin, s->timeout.ms, (uint64_t) s->verify, (uint64_t) s->depth, s->early.on, s->compress.on, s->watch.on, s->stapling.on, s->staple_verify.on, s->key_log != NULL,
         s->ramp.on, s->ramp_low.bytes, s->ramp_high.bytes, (uint64_t) s->ramp_records, s->ramp_pause.ms,
-        (uint64_t) s->ocsp, s->stapling.on ? (uintptr_t) resolver_of(conf_values(block, &http_resolver_module)) : 0,
+        (uint64_t) s->ocsp, s->stapling.on ? (uintptr_t) resolver_of(conf_values(v->block, &http_resolver_module)) : 0,
     };
+    if (v->issued) add_text(&b, v->issued->name);
     add_words(&b, &s->certificates);
     add_words(&b, &s->keys);
     add_texts(&b, &s->passwords);
@@ -126,6 +127,14 @@ static void wipe_descriptions(struct opening *o)
     for (size_t at = 0; table_next(&o->made, &at, &said, &x);) OPENSSL_cleanse((char *) (uintptr_t) said.p, said.n);
 }
 
+/* Contexts have it now. */
+static void wipe_issued(struct tls_issued *p)
+{
+    if (!p || !p->pair.key.n) return;
+    OPENSSL_cleanse((char *) (uintptr_t) p->pair.key.p, p->pair.key.n);
+    p->pair = (struct tls_pair) { T(""), T("") };
+}
+
 static void close_context(void *p)
 {
     struct tls_context *x = p;
@@ -139,18 +148,34 @@ static struct tls_ramp ramp_of(const struct ssl_conf *s)
     };
 }
 
-static struct tls_context *make_context(struct opening *o, const struct conf_block *block)
+/* Where its pairs lie now. True: that is known with a handshake only. */
+static bool list_pairs(const struct vhost *v, struct tls_pair *pairs, struct text *names)
 {
-    const struct ssl_conf *s = conf_values(block, &ssl_module);
+    const struct ssl_conf *s = conf_values(v->block, &ssl_module);
+    bool late = false;
+    for (size_t i = 0; i < s->certificates.n; i++) {
+        bool issued = ssl_certs_issued(v, i);
+        pairs[i] = issued ? v->issued->pair : (struct tls_pair) { s->certificates.v[i].path, s->keys.v[i].path };
+        if (issued) names[i] = v->issued->name;
+        late |= !issued && (s->certificates.v[i].with || s->keys.v[i].with);
+    }
+    return late;
+}
+
+static struct tls_context *make_context(struct opening *o, struct vhost *v)
+{
+    const struct ssl_conf *s = conf_values(v->block, &ssl_module);
     struct tls_pair *pairs = pool_array(o->scratch, struct tls_pair, s->certificates.n + 1);
-    for (size_t i = 0; i < s->certificates.n; i++) pairs[i] = (struct tls_pair) { s->certificates.v[i].path, s->keys.v[i].path };
-    bool late = tls_conf_varies(&s->certificates) || tls_conf_varies(&s->keys);
+    struct text *names = pool_array(o->scratch, struct text, s->certificates.n + 1);
+    bool late = list_pairs(v, pairs, names);
+    struct tls_swaps *swaps = ssl_certs_swaps(o->top, v);
+    if (v->issued && swaps) v->issued->swaps = swaps;
     struct tls_tickets *tickets = s->ticket_keys.n ? fixed_tickets(o, &s->ticket_keys) : shared_tickets(o);
     if (!tickets) return NULL;
     bool verifies = s->verify != TLS_VERIFY_OFF;
     struct tls_settings settings = {
-        .server = true, .pairs = pairs, .pair_count = late ? 0 : s->certificates.n, .late = late, .ring = { .passwords = s->passwords.v, .password_count = s->passwords.n },
-        .swaps = ssl_certs_swaps(o->top, s), .commands = s->commands.v, .command_count = s->commands.n, .protocols = s->protocols, .ciphers = s->ciphers, .prefer_server = s->prefer_server.on,
+        .server = true, .pairs = pairs, .names = names, .pair_count = late ? 0 : s->certificates.n, .late = late, .ring = { .passwords = s->passwords.v, .password_count = s->passwords.n },
+        .swaps = swaps, .commands = s->commands.v, .command_count = s->commands.n, .protocols = s->protocols, .ciphers = s->ciphers, .prefer_server = s->prefer_server.on,
         .curves = s->curves, .dhparam = s->dhparam, .verify = (enum tls_verify) s->verify, .depth = (unsigned) min_of(s->depth, (int64_t) INT32_MAX), .limit_depth = verifies,
         .client_ca = s->client_ca, .trusted = s->trusted, .crl = s->crl, .caching = s->cache.how, .cache = s->cache.zone ? s->cache.zone->cache : NULL,
         .builtin = s->cache.builtin, .no_tickets = !s->tickets.on, .tickets = tickets, .session_ms = s->timeout.ms, .record = s->buffer_size.bytes,
@@ -159,7 +184,7 @@ static struct tls_context *make_context(struct opening *o, const struct conf_blo
     };
     struct tls_context *x = tls_context_open(&settings, log_main);
     if (x) pool_cleanup(o->cycle->pool, close_context, x);
-    return x && ssl_staple_open(o->cycle, o->top, block, o->certificates, x) ? x : NULL;
+    return x && ssl_staple_open(o->cycle, o->top, v->block, o->certificates, x) ? x : NULL;
 }
 
 /* Those with variables; read by the worker. */
@@ -182,10 +207,10 @@ static bool open_server(struct opening *o, struct vhost *v)
     v->tls_pair = show_pairs;
     v->tls_check = s->ocsp == SSL_OCSP_OFF || s->verify == TLS_VERIFY_OFF ? NULL : ssl_ocsp_check;
     if (!s->certificates.n && !s->reject.on) return true;
-    struct text said = describe(o, v->block);
+    struct text said = describe(o, v);
     v->tls = table_get(&o->made, said);
     if (v->tls) return true;
-    v->tls = make_context(o, v->block);
+    v->tls = make_context(o, v);
     if (v->tls) table_add(&o->made, said, v->tls);
     o->top->longest_ms = o->top->longest_ms > s->timeout.ms ? o->top->longest_ms : s->timeout.ms;
     return v->tls != NULL;
@@ -202,6 +227,7 @@ bool ssl_open(struct cycle *c)
     if (keys) tls_protect_keys(keys);
     bool fine = open_zones(&o) && ssl_ocsp_open(c, o.top) && (!h || ssl_certs_open(c, o.top, h));
     for (size_t i = 0; fine && h && i < h->vhost_count; i++) fine = open_server(&o, h->vhosts[i]);
+    for (size_t i = 0; h && i < h->vhost_count; i++) wipe_issued(h->vhosts[i]->issued);
     wipe_descriptions(&o);
     pool_close(&o.scratch);
     return fine;

@@ -60,6 +60,14 @@ static bool same_stamp(const struct stamp *a, const struct stamp *b)
            && a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
+static const struct ssl_conf *values_of(const struct vhost *v) { return conf_values(v->block, &ssl_module); }
+
+bool ssl_certs_issued(const struct vhost *v, size_t i)
+{
+    const struct ssl_conf *s = values_of(v);
+    return v->issued && text_eq(s->certificates.v[i].path, v->issued->certificate) && text_eq(s->keys.v[i].path, v->issued->key);
+}
+
 static void add_cert(struct ssl_certs *k, struct table *found, struct pool *scratch, const struct ssl_conf *s, size_t i)
 {
     const struct tls_word *certificate = &s->certificates.v[i], *key = &s->keys.v[i];
@@ -75,18 +83,21 @@ static void add_cert(struct ssl_certs *k, struct table *found, struct pool *scra
     take_stamp(x->pair.key, &x->seen[1]);
 }
 
-/* Says what it found: how many are watched. */
-static size_t list_certs(struct ssl_certs *k, const struct http *h, struct pool *pool)
+/* Says what it found: how many are watched, and *issued_out of those that are made while the server runs. */
+static size_t list_certs(struct ssl_certs *k, const struct http *h, struct pool *pool, size_t *issued_out)
 {
     struct pool *scratch = pool_open(0);
     struct table found;
     size_t most = 0, watched = 0;
     table_init(&found, scratch, false);
-    for (size_t i = 0; i < h->vhost_count; i++) most += ((const struct ssl_conf *) conf_values(h->vhosts[i]->block, &ssl_module))->certificates.n;
+    for (size_t i = 0; i < h->vhost_count; i++) most += values_of(h->vhosts[i])->certificates.n;
     k->v = pool_array(pool, struct cert, most + 1);
     for (size_t i = 0; i < h->vhost_count; i++) {
-        const struct ssl_conf *s = conf_values(h->vhosts[i]->block, &ssl_module);
-        for (size_t j = 0; j < s->certificates.n; j++) add_cert(k, &found, scratch, s, j);
+        const struct ssl_conf *s = values_of(h->vhosts[i]);
+        for (size_t j = 0; j < s->certificates.n; j++) {
+            add_cert(k, &found, scratch, s, j);
+            *issued_out += ssl_certs_issued(h->vhosts[i], j);
+        }
     }
     for (size_t i = 0; i < k->n; i++) watched += k->v[i].watched;
     pool_close(&scratch);
@@ -101,12 +112,12 @@ static size_t room_for(size_t n, size_t each, size_t least)
 }
 
 /* A zone for each generation: what was swapped for an older one is in the files of this one, and stays with the workers of that. */
-static bool open_swaps(struct ssl_certs *k, struct cycle *c, size_t watched, _Atomic int64_t **ends_out)
+static bool open_swaps(struct ssl_certs *k, struct cycle *c, size_t watched, size_t issued, _Atomic int64_t **ends_out)
 {
     bool made;
-    struct zone *z = shm_open_zone(pool_printf(c->pool, "ssl certificates %llu", (unsigned long long) c->number), room_for(watched, ZONE_ONE, ZONE_LEAST), CERTS_LAYOUT, NULL);
+    struct zone *z = shm_open_zone(pool_printf(c->pool, "ssl certificates %llu", (unsigned long long) c->number), room_for(watched + issued, ZONE_ONE, ZONE_LEAST), CERTS_LAYOUT, NULL);
     k->swaps = z ? tls_swaps_open(z) : NULL;
-    *ends_out = k->swaps ? shm_object(z, T("ends"), watched * sizeof(int64_t), &made) : NULL;
+    *ends_out = k->swaps ? shm_object(z, T("ends"), (watched + 1) * sizeof(int64_t), &made) : NULL;
     if (z && !*ends_out) log_at(log_main, L_EMERG, NULL, 0, "no room for changed certificates");
     return *ends_out != NULL;
 }
@@ -114,10 +125,10 @@ static bool open_swaps(struct ssl_certs *k, struct cycle *c, size_t watched, _At
 bool ssl_certs_open(struct cycle *c, struct ssl_conf *top, const struct http *h)
 {
     struct ssl_certs *k = top->certs = pool_new(c->pool, struct ssl_certs);
-    size_t watched = list_certs(k, h, c->pool);
+    size_t issued = 0, watched = list_certs(k, h, c->pool, &issued);
     _Atomic int64_t *shared = NULL, *own = pool_array(c->pool, _Atomic int64_t, k->n + 1);
+    if (watched + issued && !open_swaps(k, c, watched, issued, &shared)) return false;
     if (!k->n) return true;
-    if (watched && !open_swaps(k, c, watched, &shared)) return false;
     k->told = shm_table_open(T("ssl expiry"), room_for(k->n, TOLD_ONE, TOLD_LEAST), sizeof(uint32_t), TOLD_LAYOUT, NULL);
     for (size_t i = 0; i < k->n; i++) {
         struct cert *x = &k->v[i];
@@ -130,9 +141,12 @@ bool ssl_certs_open(struct cycle *c, struct ssl_conf *top, const struct http *h)
     return k->told != NULL;
 }
 
-struct tls_swaps *ssl_certs_swaps(const struct ssl_conf *top, const struct ssl_conf *s)
+struct tls_swaps *ssl_certs_swaps(const struct ssl_conf *top, const struct vhost *v)
 {
-    return s->watch.on && top->certs ? top->certs->swaps : NULL;
+    const struct ssl_conf *s = values_of(v);
+    bool follows = s->watch.on;
+    for (size_t i = 0; i < s->certificates.n; i++) follows |= ssl_certs_issued(v, i);
+    return follows && top->certs ? top->certs->swaps : NULL;
 }
 
 /* ---- the master: files that change ---- */

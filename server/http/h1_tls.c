@@ -37,7 +37,14 @@ static bool present(struct conn *c)
     return fine;
 }
 
-const struct tls_hooks h1_tls_hooks = { .server_name = choose, .alpn = protocols, .pair = present };
+bool (*h1_tls_challenge)(struct conn *c, struct text name);
+
+static bool challenge(struct conn *c, struct text name)
+{
+    return h1_tls_challenge && h1_tls_challenge(c, name);
+}
+
+const struct tls_hooks h1_tls_hooks = { .server_name = choose, .alpn = protocols, .pair = present, .challenge = challenge };
 
 /* What came instead of TLS is read as a request, to be answered with 400. */
 static void take_plain(struct h1 *h, struct text said)
@@ -71,6 +78,8 @@ static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
     NEED(h, H1_MAGIC);
     if (outcome == TLS_FAILED) {
         h1_abandon(h, "TLS handshake failed", false);
+    } else if (outcome == TLS_READY && tls_is_challenge(c)) {       /* RFC 8737 3: nothing comes after it */
+        h1_abandon(h, "ACME challenge", false);
     } else if (outcome == TLS_PLAIN) {
         h1_set_state(h, H1_IDLE);
         h->secured = true;

@@ -7,4 +7,7 @@
 /* For the contexts of servers: the name given chooses the server, which may refuse. */
 extern const struct tls_hooks h1_tls_hooks;
 
+/* A handshake that only looks whether a name is ours (RFC 8737): shows what it is to see. False: nobody asked for that. NULL: nobody does. */
+extern bool (*h1_tls_challenge)(struct conn *c, struct text name);
+
 #endif

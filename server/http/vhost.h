@@ -5,7 +5,7 @@
 #include "eval/match.h"
 #include "event/event.h"
 #include "http/location.h"
-#include "tls/tls.h"
+#include "tls/issued.h"
 
 #define VHOST_MAGIC 0x56485354u
 
@@ -29,6 +29,7 @@ struct vhost {
     struct tls_context *tls;             /* what it agrees to over TLS; NULL: it has no certificate. Both are set by who reads ssl_… */
     enum tls_verify    verify;           /* of its clients */
     bool               rejects;          /* ssl_reject_handshake */
+    struct tls_issued *issued;           /* the pair that is made for it while the server runs; NULL: none. Set by who has it made, before contexts are made */
     /* After a handshake: asks others about the client's certificate. True: nothing to wait for; else done is called, once, unless c
      * ends before. The same setter; NULL: nobody is asked. */
     bool             (*tls_check)(struct conn *c, struct vhost *v, void (*done)(struct conn *c));

@@ -47,6 +47,11 @@ const char *tls_cipher(struct conn *c)
     return SSL_get_cipher_name(session_of(c)->ssl);
 }
 
+bool tls_is_challenge(struct conn *c)
+{
+    return session_of(c)->challenge;
+}
+
 bool tls_is_resumed(struct conn *c)
 {
     return SSL_session_reused(session_of(c)->ssl);

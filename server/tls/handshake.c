@@ -253,6 +253,14 @@ bool tls_present(struct conn *c, const struct tls_pair *p, const struct tls_keyr
     return tls_pair_present(t->ssl, p, ring, &(struct tls_teller) { c->log, L_ERR, &c->about });
 }
 
+bool tls_present_only(struct conn *c, const struct tls_pair *p, const struct tls_keyring *ring)
+{
+    struct tls *t = c->layer;
+    NEED(t, TLS_MAGIC);
+    SSL_certs_clear(t->ssl);
+    return tls_present(c, p, ring);
+}
+
 static char *copy_name(struct text t)
 {
     char *p = base_alloc(t.n + 1);

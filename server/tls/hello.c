@@ -36,6 +36,26 @@ static void take_context(SSL *ssl, struct tls *t, struct tls_context *x)
     t->context = x;
 }
 
+/* RFC 8737 3: the one protocol offered. */
+static bool asks_for_challenge(SSL *ssl)
+{
+    static const char offer[] = "\0\13\12acme-tls/1";
+    const unsigned char *p;
+    size_t n;
+    return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &n) && n == sizeof offer - 1 && memcmp(p, offer, n) == 0;
+}
+
+/* What a session has of its context is not for such a client; nor is there anything to come back to. */
+static bool take_challenge(SSL *ssl, struct tls *t, struct conn *c, struct text name)
+{
+    if (!t->context->hooks->challenge(c, name)) return false;
+    SSL_set_cert_cb(ssl, NULL, NULL);
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    SSL_set_num_tickets(ssl, 0);
+    return t->challenge = true;
+}
+
 static int hello(SSL *ssl, int *alert, void *arg)
 {
     (void) arg;
@@ -50,6 +70,7 @@ static int hello(SSL *ssl, int *alert, void *arg)
         *alert = SSL_AD_DECODE_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }
+    if (unlikely(t->context->hooks->challenge && asks_for_challenge(ssl)) && take_challenge(ssl, t, c, name)) return SSL_CLIENT_HELLO_SUCCESS;
     struct tls_context *x = t->context->hooks->server_name(c, name);
     if (!x) {
         t->refused = true;
@@ -130,6 +151,11 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *n_out
     struct conn *c = tls_conn_of(ssl);
     struct tls *t = c->layer;
     const struct tls_hooks *hooks = t->context->hooks;
+    if (unlikely(t->challenge)) {
+        *out = asked + 1;
+        *n_out = asked[0];
+        return SSL_TLSEXT_ERR_OK;
+    }
     struct text ours = hooks && hooks->alpn ? hooks->alpn(c) : (struct text) { NULL, 0 };
     unsigned char *chosen;
     if (text_empty(ours)) return SSL_TLSEXT_ERR_NOACK;

@@ -59,6 +59,7 @@ struct tls {
                         held,                  /* the first byte of the owner's chain is in unsent already */
                         eof,                   /* the socket ended */
                         refused,               /* by the server_name hook */
+                        challenge,             /* acme-tls/1 was agreed on */
                         early_open,            /* 0-RTT data may still come */
                         broken,                /* of no more use: nothing is said at the end */
                         closed;                /* close_notify was sent */

@@ -46,10 +46,11 @@ void tls_swaps_follow(struct tls_context *x, const struct tls_settings *s)
     x->version = atomic_load(&s->swaps->version);
     x->names = base_zalloc(s->pair_count + 1, sizeof(*x->names));
     for (size_t i = 0; i < s->pair_count; i++) {
-        if (!tls_pair_is_path(s->pairs[i].certificate)) continue;
-        char *name = base_alloc(s->pairs[i].certificate.n + 1);
-        memcpy(name, s->pairs[i].certificate.p, s->pairs[i].certificate.n);
-        x->names[x->name_count++] = text_of(name, s->pairs[i].certificate.n);
+        struct text from = s->names && s->names[i].n ? s->names[i] : s->pairs[i].certificate;
+        if (!tls_pair_is_path(from)) continue;
+        char *name = base_alloc(from.n + 1);
+        memcpy(name, from.p, from.n);
+        x->names[x->name_count++] = text_of(name, from.n);
     }
     x->after = contexts;
     if (contexts) contexts->before = x;

@@ -54,6 +54,9 @@ struct tls_hooks {
     struct text (*alpn)(struct conn *c);
     /* For contexts that are late: now say the pair, by tls_present. False: the handshake fails. */
     bool (*pair)(struct conn *c);
+    /* The client speaks acme-tls/1 and nothing else (RFC 8737 3): presents the certificate that it looks for, by tls_present_only.
+     * False: it looks in vain, and the handshake goes its usual way. */
+    bool (*challenge)(struct conn *c, struct text name);
     /* Client side: a session that tls_connect may resume later, DER, valid during the call. */
     void (*session)(struct conn *c, struct text der);
 };
@@ -69,6 +72,7 @@ struct tls_ramp {
 struct tls_settings {
     bool                      server;
     const struct tls_pair    *pairs;            size_t pair_count;
+    const struct text        *names;            /* of the pairs, in swaps, or empty: a certificate's path is its name. NULL: all are */
     bool                      late;             /* no pairs now: hooks->pair says one for each session */
     struct tls_keyring        ring;
     struct tls_swaps         *swaps;            /* pairs read from files are replaced by those put under the certificate's path; NULL: never */
@@ -141,6 +145,8 @@ void tls_connect(struct conn *c, struct tls_context *x, const struct tls_target 
 
 /* In hooks->pair: what this session shows. False after an [error] line. */
 bool tls_present(struct conn *c, const struct tls_pair *p, const struct tls_keyring *ring);
+/* In hooks->challenge: the same, in place of all that its context has. */
+bool tls_present_only(struct conn *c, const struct tls_pair *p, const struct tls_keyring *ring);
 
 /* At most max pairs of paths, in this process; one that was not asked for during inactive_ms goes, after valid_ms it is read anew. */
 struct tls_pair_cache *tls_pair_cache_open(unsigned max, uint64_t inactive_ms, uint64_t valid_ms);
@@ -157,6 +163,7 @@ struct text tls_name(struct conn *c);             /* the server name given; empt
 struct text tls_alpn(struct conn *c);             /* agreed on; empty: none */
 const char *tls_protocol(struct conn *c);         /* "TLSv1.3" */
 const char *tls_cipher(struct conn *c);
+bool        tls_is_challenge(struct conn *c);     /* hooks->challenge agreed: nothing may be said over it */
 bool        tls_is_resumed(struct conn *c);
 bool        tls_is_truncated(struct conn *c);     /* IO_EOF came without close_notify (RFC 8446 6.1) */
 /* A good certificate of the peer, or none: 0; else OpenSSL's number of what is wrong. */
