@@ -169,6 +169,59 @@ my ($worker) = $cold->workers;
 cmp_ok(scalar(glob_count("/proc/$worker/task/*")), '>', 1, 'there are threads');
 sub glob_count { my @all = glob shift; return scalar @all }
 
+# ---- past the kernel's memory
+
+my $direct = <<'EOC';
+events { }
+http {
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        root %%TESTDIR%%/html;
+        directio 100k;
+        location /4k/ { directio_alignment 4k; output_buffers 1 10k; alias %%TESTDIR%%/html/; }
+        location /threads/ { aio threads; sendfile on; output_buffers 100 1m; alias %%TESTDIR%%/html/; }
+        location /off/ { directio off; alias %%TESTDIR%%/html/; }
+        location /gzip/ { gzip on; gzip_types *; gzip_min_length 1; alias %%TESTDIR%%/html/; }
+    }
+}
+EOC
+my @ranges = ('bytes=0-0', 'bytes=511-512', 'bytes=1000001-2000000', 'bytes=-1', 'bytes=9999999-');
+Weir->compare($direct, [
+    asks(map { my $l = $_; map { "/$l$_" } qw(a big small) } '', '4k/', 'threads/', 'off/'),
+    (map { my $l = $_; map { ("$l $_" => get("/${l}big", "Range: $_")) } @ranges } '', '4k/', 'threads/'),
+    'the head alone' => "HEAD /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+], files => { %files, 'html/small' => 'x' x 102399 });
+my $d = Weir->new(conf => $direct, files => \%files)->start;
+$file = $d->dir . '/html/big';
+SKIP: {
+    evict();
+    my $cached = sub { return `fincore -bnr -o PAGES $file 2>/dev/null` };
+    skip 'what is in the kernel\'s memory is not to be seen here', 1 if ($cached->() // '') !~ /^0/;
+    for my $uri (qw(/big /4k/big /threads/big)) {
+        is(unpack('%32C*', $d->get($uri)->body), $sum, "$uri, past the kernel's memory");
+        like($cached->(), qr/^0/, "$uri: nothing of it is there");
+    }
+    is(unpack('%32C*', $d->get('/off/big')->body), $sum, 'as usual');
+    unlike($cached->(), qr/^0/, 'it is there');
+}
+my @parts = map { my $body = $d->get($_, headers => ['Range' => 'bytes=5-100,4096-8191,700001-900000'])->body; $body =~ s/^--\d+(?:--)?\r$/--boundary/mg; $body } qw(/big /4k/big /threads/big /off/big);
+ok($parts[$_] eq $parts[3] && length $parts[3] > 200_000, 'several parts') for 0 .. 2;
+unlike($d->error_log, qr/directio is not possible/, 'it was possible');
+@conns = map { my $c = $d->connect(rcvbuf => 65536); $c->request(GET => (qw(/big /4k/big /threads/big))[$_ % 3], headers => ['Range' => 'bytes=' . $_ * 100001 . '-']); $c } 0 .. 11;
+$conns[$_]->close for 0, 5;
+$conns[$_]->reset for 1, 6;
+for my $i (2, 3, 4, 7 .. 11) {
+    my $m = $conns[$i]->response;
+    is($m ? unpack('%32C*', $m->body) : 'nothing', unpack('%32C*', substr $files{'html/big'}, $i * 100001), "directio: client $i of many");
+}
+$pipe = $d->connect;
+$pipe->send(get('/big') =~ s/Connection: close\r\n//r x 3);
+is(unpack('%32C*', $pipe->response->body), $sum, 'directio: one of three in a row') for 1 .. 3;
+for (['directio x', 'invalid value'], ['directio_alignment 1000', 'power of two'], ['directio_alignment 256', 'power of two'], ['output_buffers 0 4k', 'invalid value']) {
+    my ($code, $said) = Weir->new(conf => "events { }\nhttp { $_->[0]; server { listen 127.0.0.1:%%PORT_0%%; } }\n")->t_binary;
+    ok($code != 0 && $said =~ /$_->[1]/, "$_->[0]: $_->[1]") or diag $said;
+}
+
 # ---- wrong words
 
 my $wrong = Weir->new;

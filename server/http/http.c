@@ -117,11 +117,8 @@ static const struct directive rows[] = {
     D_NONE("types_hash_bucket_size", IN_HSL, "size", "64", "Size of buckets in the table of types; weir's tables grow by themselves."),
     D_NONE("types_hash_max_size", IN_HSL, "size", "1024", "Size of the table of types; weir's tables grow by themselves."),
     D_NONE("postpone_output", IN_HSL, "size", "1460", "How much output is gathered before it is sent; weir sends what a turn of its loop brought in one call."),
-    D_NONE("output_buffers", IN_HSL, "number size", "2 32k", "Buffers for reading files that are not sent by sendfile(); weir's are recycled chunks."),
     D_NONE("send_lowat", IN_HSL, "size", "0", "Least free room in a socket's buffer before more is sent; Linux decides that itself."),
     D_NONE("aio_write", IN_HSL, "on | off", "off", "Asynchronous file writes; weir's temporary files stay in the page cache."),
-    D_NONE("directio", IN_HSL, "size | off", "off", "Reads large files past the page cache; weir always uses it."),
-    D_NONE("directio_alignment", IN_HSL, "size", "512", "Alignment of reads past the page cache; weir makes none."),
     { 0 }
 };
 
