@@ -49,7 +49,7 @@ static struct text page_of(struct request *r, const struct forward *f)
     return build_done(&b);
 }
 
-static struct verdict refuse(struct request *r, struct forward *f, struct text rule, struct text words)
+struct verdict forward_proxy_refuse(struct request *r, struct forward *f, struct text rule, struct text words)
 {
     f->decided.allowed = false;
     f->decided.rule = rule;
@@ -66,11 +66,11 @@ static struct verdict refuse(struct request *r, struct forward *f, struct text r
 
 static bool is_ourselves(struct request *r, const struct addr *a) { return addr_eq(a, conn_local(r->conn)); }
 
-static void take_address(struct forward *f, const struct addr *a)
+void forward_proxy_take(struct forward *f, const struct addr *a)
 {
     const char *why = "loop";
     if (f->count == FORWARD_ADDRESSES) return;
-    if (f->conf && (is_ourselves(f->r, a) || !policy_guard_allows(&f->conf->policy, &f->decided, a, &why))) {
+    if (f->conf && ((!request_original(f->r) && is_ourselves(f->r, a)) || !policy_guard_allows(&f->conf->policy, &f->decided, a, &why))) {
         char room[ADDR_TEXT_MAX];
         struct build b = build_in_room(room, sizeof room);
         addr_print(&b, a, false);
@@ -81,7 +81,7 @@ static void take_address(struct forward *f, const struct addr *a)
     f->addrs[f->count++] = *a;
 }
 
-static struct group *make_group(struct request *r, struct forward *f, struct text name)
+struct group *forward_proxy_group(struct request *r, struct forward *f, struct text name)
 {
     struct group *g = group_of_address(r->pool, &f->addrs[0], name);
     if (f->count == 1) {
@@ -108,24 +108,38 @@ static void stop_looking(struct request *r, void *arg)
     lookup_cancel(&((struct forward *) arg)->lookup);
 }
 
-static void looked_up(struct lookup *l)
+void forward_proxy_looked_up(struct forward *f)
 {
-    struct forward *f = container_of(l, struct forward, lookup);
     f->looking = false;
     f->found = true;
     request_at_close_cancel(f->r, stop_looking, f);
-    for (size_t i = 0; l->how == LOOKUP_FOUND && i < l->count; i++) take_address(f, &l->addrs[i]);
+    request_resume(f->r);
+}
+
+void forward_proxy_look_up(struct forward *f, void (*done)(struct lookup *l), struct text host, uint16_t port)
+{
+    f->looking = true;
+    f->lookup.done = done;
+    request_at_close(f->r, stop_looking, f);
+    const struct resolver_values *c = request_values(f->r, &http_resolver_module);
+    lookup_start(resolver_of(c), &f->lookup, LOOKUP_HOST, host, port, c->timeout.ms);
+}
+
+static void looked_up(struct lookup *l)
+{
+    struct forward *f = container_of(l, struct forward, lookup);
+    for (size_t i = 0; l->how == LOOKUP_FOUND && i < l->count; i++) forward_proxy_take(f, &l->addrs[i]);
     if (l->how != LOOKUP_FOUND) {
         log_at(f->r->log, L_ERR, f->r->about, 0, "%.*s could not be resolved (%d: %s)", TEXT_ARG(f->r->host), (int) l->how, lookup_why(l->how));
         f->status = l->how == LOOKUP_TIMEOUT ? 504 : 502;
     }
-    request_resume(f->r);
+    forward_proxy_looked_up(f);
 }
 
-static struct verdict refuse_address(struct request *r, struct forward *f)
+struct verdict forward_proxy_refuse_address(struct request *r, struct forward *f)
 {
-    const char *scope = f->refused_scope ? f->refused_scope : "not known";
-    return refuse(r, f, text_eq(text_c(scope), T("loop")) ? T("loop") : T("address"), pool_printf(r->pool, "the address is %s", scope));
+    bool loop = f->refused_scope && text_eq(text_c(f->refused_scope), T("loop"));
+    return forward_proxy_refuse(r, f, loop ? T("loop") : T("address"), pool_printf(r->pool, "the address is %s", f->refused_scope ? f->refused_scope : "not known"));
 }
 
 struct verdict forward_proxy_find(struct request *r, struct forward *f, struct text host, uint16_t port)
@@ -135,19 +149,15 @@ struct verdict forward_proxy_find(struct request *r, struct forward *f, struct t
     if (f->looking) return v_wait();
     if (!f->found && addr_parse(r->pool, host, port, &a)) {
         addr_set_port(&a, port);
-        take_address(f, &a);
+        forward_proxy_take(f, &a);
         f->found = true;
     } else if (!f->found) {
-        f->looking = true;
-        f->lookup.done = looked_up;
-        request_at_close(r, stop_looking, f);
-        const struct resolver_values *c = request_values(r, &http_resolver_module);
-        lookup_start(resolver_of(c), &f->lookup, LOOKUP_HOST, host, port, c->timeout.ms);
+        forward_proxy_look_up(f, looked_up, host, port);
         return v_wait();
     }
     if (f->status) return v_reply(f->status);
-    if (!f->count) return refuse_address(r, f);
-    f->group = make_group(r, f, pool_printf(r->pool, "%.*s:%u", TEXT_ARG(host), port));
+    if (!f->count) return forward_proxy_refuse_address(r, f);
+    f->group = forward_proxy_group(r, f, pool_printf(r->pool, "%.*s:%u", TEXT_ARG(host), port));
     return v_next();
 }
 
@@ -168,6 +178,7 @@ struct text forward_proxy_name(const struct forward_conf *c)
 static struct verdict mark(struct request *r)
 {
     const struct forward_conf *c = request_values(r, &forward_proxy_module);
+    if (c->on.on) forward_proxy_original_mark(r);
     if (r->form == REQUEST_ORIGIN) return v_next();
     if (r->forward || r->err_status) {         /* redirected, to a page of ours */
         r->form = REQUEST_ORIGIN;
@@ -186,6 +197,7 @@ static const char *look_over(struct request *r, struct forward *f, struct text *
     const char *why = NULL;
     *rule_out = T("scheme");
     if (r->form == REQUEST_ABSOLUTE && !text_eq_nocase(r->asked_scheme, T("http")) && !asks_for_tls(r)) return "only http and https are asked for in absolute form";
+    if ((why = forward_proxy_original_ask(r, f, rule_out))) return why;
     *rule_out = T("host");
     if (host_look(r->host, &why) == HOST_ODD) return why;
     *rule_out = T("loop");
@@ -202,9 +214,9 @@ static struct verdict decide(struct request *r, struct forward *f)
         .scheme = tunnel ? T("") : tls ? T("https") : T("http"), .port = r->host_port ? r->host_port : tls ? PORT_HTTPS : PORT_HTTP, .path = tunnel ? T("") : r->target, .eval = &r->eval,
     };
     const char *why = look_over(r, f, &rule);
-    if (why) return refuse(r, f, rule, text_c(why));
-    if (!policy_decide(&f->conf->policy, &f->ask, r->pool, &f->decided)) return refuse(r, f, f->decided.rule, f->decided.words);
-    if (!forward_proxy_route(r, f)) return refuse(r, f, T("parent"), T("no forward_proxy_parent is for it"));
+    if (why) return forward_proxy_refuse(r, f, rule, text_c(why));
+    if (!policy_decide(&f->conf->policy, &f->ask, r->pool, &f->decided)) return forward_proxy_refuse(r, f, f->decided.rule, f->decided.words);
+    if (!forward_proxy_route(r, f)) return forward_proxy_refuse(r, f, T("parent"), T("no forward_proxy_parent is for it"));
     metrics_add(METRIC_FORWARD_ALLOWED, 1);
     return v_next();
 }
@@ -214,12 +226,13 @@ static struct verdict decide(struct request *r, struct forward *f)
 static struct verdict find_way(struct request *r, struct forward *f)
 {
     struct addr a;
+    if (request_original(r)) return forward_proxy_original_find(r, f);
     if (f->found || f->looking || forward_proxy_resolves(f) || addr_parse(r->pool, r->host, f->ask.port, &a)) return forward_proxy_find(r, f, r->host, f->ask.port);
     if (!text_eq(r->host, T("localhost")) && !text_ends(r->host, T(".localhost"))) return v_next();
     a = (struct addr) { .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
     addr_set_port(&a, f->ask.port);
-    take_address(f, &a);
-    if (!f->count) return refuse_address(r, f);
+    forward_proxy_take(f, &a);
+    if (!f->count) return forward_proxy_refuse_address(r, f);
     f->count = 0;
     return v_next();
 }
@@ -316,7 +329,7 @@ static bool get_bytes(struct eval *e, const struct variable *v, struct text name
 }
 
 static const struct variable variables[] = {
-    { .name = "forward_proxy_rule", .get = get_rule, .flags = VAR_NO_CACHE, .help = "The name or number of the rule that decided about a forward request, or what else refused it: ports, default, scheme, host, loop, address, parent." },
+    { .name = "forward_proxy_rule", .get = get_rule, .flags = VAR_NO_CACHE, .help = "The name or number of the rule that decided about a forward request, or what else refused it: ports, default, scheme, host, loop, address, parent; original, protocol for clients that netfilter led here." },
     { .name = "forward_proxy_reason", .get = get_reason, .flags = VAR_NO_CACHE, .help = "What that rule says, or why else the request was refused." },
     { .name = "forward_proxy_address", .get = get_address, .flags = VAR_NO_CACHE, .help = "The address that a forward request was led to; of a parent where it went through one." },
     { .name = "forward_proxy_parent", .get = get_parent, .flags = VAR_NO_CACHE, .help = "The parent that was asked last for a forward request, as forward_proxy_parent names it; \"direct\": none was; nothing where there are none." },
@@ -345,6 +358,14 @@ static void note_context(struct conf *cf, const struct conf_block *b, struct for
     top->next = c;
 }
 
+/* A server's own go before those of http. */
+static void set_opaque(struct conf_block *b, const struct policy_ports *ports)
+{
+    if (b->kind == IN_SERVER) ((struct vhost *) b->object)->opaque = ports;
+    for (struct conf_block *s = b->kind == IN_HTTP ? b->children : NULL; s; s = s->next)
+        if (s->kind == IN_SERVER && !((struct vhost *) s->object)->opaque) ((struct vhost *) s->object)->opaque = ports;
+}
+
 static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 {
     struct forward_conf *c = values;
@@ -353,6 +374,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
     /* An origin is no upstream of ours: it does not get to say what we do. */
     c->g.ignore_headers = IGNORE_ACCEL_REDIRECT | IGNORE_ACCEL_EXPIRES | IGNORE_ACCEL_LIMIT_RATE | IGNORE_ACCEL_BUFFERING | IGNORE_ACCEL_CHARSET;
     if (c->on.on && b != cf->top) forward_proxy_open_servers(b);
+    if (c->opaque.n) set_opaque(b, &c->opaque);
     if (c->on.on && b != cf->top && !c->policy.rules.n) conf_warn_once(cf, "forward_proxy", "\"forward_proxy\" is on without any \"forward_proxy_access\": all is refused");
     if (c->on.on && b != cf->top) note_context(cf, b, c);
     if (forward_proxy_name(c).n == 0) return "!\"forward_proxy_via\" needs a name";
@@ -363,6 +385,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 }
 
 static const struct conf_choice forwarded[] = { { "off", FORWARDED_OFF }, { "append", FORWARDED_APPEND }, { "rfc7239", FORWARDED_RFC7239 }, { "pass", FORWARDED_PASS }, { NULL, 0 } };
+static const struct conf_choice verify_host[] = { { "on", VERIFY_ON }, { "address", VERIFY_ADDRESS }, { "off", VERIFY_OFF }, { NULL, 0 } };
 static const struct conf_choice anonymize[] = { { "off", ANONYMIZE_OFF }, { "standard", ANONYMIZE_STANDARD }, { "strict", ANONYMIZE_STRICT }, { NULL, 0 } };
 
 typedef struct forward_conf fc;
@@ -373,6 +396,8 @@ static const struct directive rows[] = {
     ROW(policy.rules, struct policy_rules, &policy_rule_type, P "_access", NULL, .help = "A rule of who may be led where: the first one of which all conditions hold decides; where none does, the request is refused."),
     ROW(policy.ports, struct policy_ports, &policy_ports_type, P "_ports", NULL, .help = "Ports that may be asked for besides 80 and 443."),
     ROW(policy.guards, struct policy_guards, &policy_guard_type, P "_address", NULL, .help = "Addresses that names may, or may not, lead to: networks or scopes; what is not of the world's own addresses is refused unless allowed."),
+    { .name = P "_opaque_ports", .type = &policy_ports_type, .where = IN_HTTP | IN_SERVER, .offset = FIELD(fc, opaque, struct policy_ports), .since = "weir", .help = "Ports that clients led here by netfilter (listen ... transparent) speak to as they like: nobody looks for a name in it, and rules judge by the address. On others it must be HTTP or TLS." },
+    ROW(verify_host, int, &conf_enum, P "_verify_host", "on", .data = verify_host, .help = "What becomes of a client led here by netfilter whose Host, or name in a client hello, does not resolve to the address that it was going to: it is refused, or judged by its address alone, or (off) believed without a look."),
     ROW(user, struct template *, &conf_template, P "_user", NULL, .help = "Who the user is, for rules; the one that auth_basic has found where nothing is said."),
     ROW(page, struct template *, &conf_template, P "_deny_page", NULL, .help = "The page of a refusal, with variables; error_page for 403 goes before it."),
     ROW(via, struct text, &conf_text, P "_via", "on", .help = "Whether Via tells of this proxy, and the name that stands there; by it loops are found."),

@@ -4,6 +4,7 @@
  *   forward_proxy_head.c    the request as the origin sees it, Via, anonymity; the origin's answer
  *   forward_proxy_parent.c  which parents are asked, what they are told
  *   forward_proxy_tunnel.c  tunnel_… and CONNECT                forward_proxy_pac.c   PAC files
+ *   forward_proxy_original.c  clients that netfilter led here
  *
  * A request is forward when its target is in absolute form or CONNECT's, and forward_proxy is on where it arrives: r->forward. SOCKS and
  * transparent connections are requests of METHOD_CONNECT (form REQUEST_AUTHORITY, host and host_port set) by a protocol of their own, whose
@@ -19,6 +20,7 @@
 #include "modules/module.h"
 
 enum { FORWARDED_OFF, FORWARDED_APPEND, FORWARDED_RFC7239, FORWARDED_PASS };
+enum { VERIFY_ON, VERIFY_ADDRESS, VERIFY_OFF };
 enum { ANONYMIZE_OFF, ANONYMIZE_STANDARD, ANONYMIZE_STRICT };
 enum { FORWARD_ADDRESSES = 8 };       /* of a name: the most that are tried */
 
@@ -26,7 +28,8 @@ struct forward_conf {
     struct policy       policy;
     struct gateway_conf g, through;        /* of plain requests; of those that go through a parent */
     flag                on;
-    int                 forwarded, anonymize;
+    int                 forwarded, anonymize, verify_host;
+    struct policy_ports opaque;            /* vhost.h */
     struct text         via;               /* "off", "on", or a name */
     struct template    *user, *page;
     span                tunnel_time;
@@ -45,7 +48,7 @@ struct forward {
     struct policy_answer      decided;
     struct request           *r;
     struct lookup             lookup;
-    bool                      looking, found;
+    bool                      looking, found, fits;      /* fits: the name is believed to lead to where the client was going */
     int                       status;      /* of a failure; 0: none */
     struct addr               addrs[FORWARD_ADDRESSES];
     uint32_t                  count;
@@ -62,6 +65,26 @@ static inline struct forward *forward_of(const struct exchange *x) { return x->d
 struct forward *forward_proxy_context(struct request *r);
 /* Finds the addresses of host, those that the policy lets through; v_next: f->group is set. */
 struct verdict forward_proxy_find(struct request *r, struct forward *f, struct text host, uint16_t port);
+/* For who finds them otherwise. The answer to what the policy, or that rule, refuses; to an address that it refuses. */
+struct verdict forward_proxy_refuse(struct request *r, struct forward *f, struct text rule, struct text words);
+struct verdict forward_proxy_refuse_address(struct request *r, struct forward *f);
+/* Adds a to those that are tried, if the policy lets it through. */
+void forward_proxy_take(struct forward *f, const struct addr *a);
+/* done, in f->lookup, calls forward_proxy_looked_up. */
+void forward_proxy_look_up(struct forward *f, void (*done)(struct lookup *l), struct text host, uint16_t port);
+void forward_proxy_looked_up(struct forward *f);
+/* Of those that were taken. */
+struct group *forward_proxy_group(struct request *r, struct forward *f, struct text name);
+
+/* A request of a client that netfilter led here is one for others' hosts, whatever its form. */
+void forward_proxy_original_mark(struct request *r);
+/* The address that such a client was going to, as a host is written. */
+struct text forward_proxy_original_host(struct request *r);
+/* What such a client asks for; anybody's else is left alone. NULL, or why it is refused at once, and the rule's name. */
+const char *forward_proxy_original_ask(struct request *r, struct forward *f, struct text *rule_out);
+/* As forward_proxy_find: the one address. */
+struct verdict forward_proxy_original_find(struct request *r, struct forward *f);
+
 /* "weir-1a2b3c4d", the name of this proxy in Via where none is given. */
 struct text forward_proxy_name(const struct forward_conf *c);
 

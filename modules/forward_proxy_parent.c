@@ -234,7 +234,7 @@ static struct via *make_via(struct request *r, const struct forward *f, const st
 {
     struct via *v = pool_new(r->pool, struct via);
     bool socks = p->kind == PARENT_SOCKS;
-    *v = (struct via) { .kind = socks ? VIA_SOCKS : VIA_CONNECT, .inside = p->kind == PARENT_HTTPS, .target = { SOCKS_NAME, r->host, f->ask.port } };
+    *v = (struct via) { .kind = socks ? VIA_SOCKS : VIA_CONNECT, .inside = p->kind == PARENT_HTTPS, .target = { SOCKS_NAME, request_original(r) ? forward_proxy_original_host(r) : r->host, f->ask.port } };
     if (!socks) {
         v->authorization = forward_proxy_parent_login(r, f);
         return v;

@@ -158,6 +158,10 @@ static struct verdict find_target(struct request *r, struct forward *f)
             return v_reply(500);
         }
     }
+    if (!c->pass.to && request_original(r)) {         /* to where the client was going, whatever name it says */
+        host = forward_proxy_original_host(r);
+        port = addr_port(&request_original(r)->addr);
+    }
     return forward_proxy_find(r, f, host, port);
 }
 

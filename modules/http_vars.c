@@ -178,6 +178,7 @@ GETTER(get_server_protocol)
     switch (request_of(e)->version) {
     case 0: case 9: return false;      /* 0: not known yet */
     case 5: *out = T("SOCKS5"); return true;
+    case 6: *out = T("transparent"); return true;
     case 1000: *out = T("HTTP/1.0"); return true;
     case 2000: *out = T("HTTP/2.0"); return true;
     default: *out = T("HTTP/1.1"); return true;
@@ -511,7 +512,7 @@ static const struct variable variables[] = {
     V("server_addr", get_server_addr, 0, "The address at which the request came in."),
     V("server_name", get_server_name, 0, "The first server_name of the server that took the request."),
     V("server_port", get_server_port, 0, "The port at which the request came in."),
-    V("server_protocol", get_server_protocol, 0, "\"HTTP/1.0\", \"HTTP/1.1\" or \"HTTP/2.0\"; \"SOCKS5\" by listen … socks."),
+    V("server_protocol", get_server_protocol, 0, "\"HTTP/1.0\", \"HTTP/1.1\" or \"HTTP/2.0\"; \"SOCKS5\" by listen … socks, \"transparent\" for what is not HTTP by listen … transparent."),
     V("status", get_status, N, "The response's status."),
     { .name = "tcpinfo_rtt", .get = get_tcpinfo, .flags = N, .data = &tcp_facts[0], .help = "The client connection's round trip time in microseconds." },
     { .name = "tcpinfo_rttvar", .get = get_tcpinfo, .flags = N, .data = &tcp_facts[1], .help = "How much that round trip time varies, in microseconds." },

@@ -355,11 +355,18 @@ static bool holds(const struct condition_here *c, const struct policy_ask *a, st
     return false;
 }
 
+static bool holds_of_alias(const struct condition_here *c, const struct policy_ask *a)
+{
+    if (!a->alias.n || c->negative) return false;
+    return c->kind == HOST ? names_find(c->names, a->alias, a->eval) != NULL : c->kind == LIST && in_lists(c, a->alias);
+}
+
 /* A regex that gives up at its limits decides nothing: e->failed is set, and a rule is taken as one that denies. */
 static bool fits(const struct policy_rule *rule, const struct policy_ask *a, struct pool *pool)
 {
     for (size_t i = 0; i < rule->count; i++) {
         const struct condition_here *c = &rule->conditions[i];
+        if (!rule->allow && holds_of_alias(c, a)) continue;
         if (!is_known(c, a) || holds(c, a, pool) == c->negative) return false;
     }
     return true;
@@ -378,9 +385,11 @@ bool policy_rule_fits(const struct policy_rule *rule, const struct policy_ask *a
     return fit;
 }
 
+bool policy_port_listed(const struct policy_ports *ports, uint16_t port) { return in_ranges(ports->v, ports->n, port); }
+
 bool policy_port_allowed(const struct policy *p, uint16_t port)
 {
-    return port == 80 || port == 443 || in_ranges(p->ports.v, p->ports.n, port);
+    return port == 80 || port == 443 || policy_port_listed(&p->ports, port);
 }
 
 bool policy_decide(const struct policy *p, const struct policy_ask *a, struct pool *pool, struct policy_answer *out)

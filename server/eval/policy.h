@@ -40,6 +40,7 @@ struct policy_ask {
     struct text        method;        /* "CONNECT" for tunnels of any kind */
     struct text        scheme;        /* empty: not known, as of tunnels */
     struct text        host;          /* lower case, IPv6 in brackets, no port */
+    struct text        alias;         /* what else leads there: a rule that denies by host= or list= holds of either. Empty: nothing */
     uint16_t           port;
     struct text        path;          /* with arguments; empty: not known */
     struct eval       *eval;          /* for variables and captures; NULL: conditions with variables do not hold */
@@ -66,6 +67,7 @@ conf_result policy_rule_add(struct conf *cf, struct policy_rule *rule, struct te
 bool policy_rule_fits(const struct policy_rule *rule, const struct policy_ask *a, struct pool *pool, bool *failed_out);
 
 /* Is a port allowed? */
+bool policy_port_listed(const struct policy_ports *ports, uint16_t port);
 bool policy_port_allowed(const struct policy *p, uint16_t port);
 
 #endif

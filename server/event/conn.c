@@ -5,6 +5,7 @@
 #include "event/turn.h"
 #include "base/cell.h"
 #include "os/metrics.h"
+#include "os/socket.h"
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -88,6 +89,27 @@ bool conn_is_quiet(struct conn *c)
 {
     NEED(c, CONN_MAGIC);
     return c->ops->is_quiet(c);
+}
+
+struct io_done conn_peek(struct conn *c, char *room, size_t size)
+{
+    ssize_t n;
+    NEED(c, CONN_MAGIC);
+    ASSERT(c->ops == &conn_plain);
+    do n = recv(c->fd, room, size, MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) return (struct io_done) { IO_OK, (size_t) n };
+    if (n == 0) return (struct io_done) { IO_EOF, 0 };
+    if (errno == EAGAIN) return (struct io_done) { IO_AGAIN, 0 };
+    c->error = errno;
+    return (struct io_done) { IO_ERROR, 0 };
+}
+
+struct addr conn_original(struct conn *c)
+{
+    struct addr a;
+    NEED(c, CONN_MAGIC);
+    return socket_original(c->fd, &a) ? a : addr_unmapped(conn_local(c));
 }
 
 const struct addr *conn_local(struct conn *c)

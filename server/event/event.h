@@ -150,7 +150,12 @@ struct io_done conn_send(struct conn *c, struct chain *out, size_t most);
 void conn_shutdown(struct conn *c);
 /* Peeks whether an idle connection was closed or has bytes waiting (one recv with MSG_PEEK). */
 bool conn_is_quiet(struct conn *c);
+/* What a plain connection's next bytes are, at most size of them: they stay where they are, and c->readable is as it was. */
+struct io_done conn_peek(struct conn *c, char *room, size_t size);
 const struct addr *conn_local(struct conn *c);
+/* Where the client of an accepted connection was going: as netfilter remembers it (REDIRECT, DNAT), or the connection's own address
+ * (TPROXY, or nothing led it here). */
+struct addr conn_original(struct conn *c);
 /* TCP_NODELAY, once: no call when it is so already or the socket is not TCP. Accepted connections have it on from birth. */
 void conn_set_nodelay(struct conn *c, bool on);
 /* The handler is called at the end of this turn with what as given: for owners that stopped reading before the

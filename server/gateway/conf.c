@@ -1,4 +1,5 @@
 #include "gateway/conf.h"
+#include "process/cycle.h"
 
 const struct conf_choice gateway_next_choices[] = {
     { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "denied", NEXT_DENIED }, { "invalid_header", NEXT_INVALID_HEADER }, { "http_500", NEXT_500 },
@@ -38,7 +39,7 @@ static conf_result parse_bind(struct conf *cf, const struct directive *d, void *
     struct text word = cf->words[1];
     if (cf->count == 3) {
         if (!text_eq(cf->words[2], T("transparent"))) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(cf->words[2]));
-        b->transparent = true;
+        b->transparent = ((struct cycle *) cf->cycle)->transparent = true;
     }
     if (text_eq(word, T("off"))) {
         b->off = true;

@@ -54,6 +54,7 @@ static void end(struct h1 *h)
     if (h->reset) conn_reset(&h->conn);
     else conn_close(&h->conn);
     free(h->proxy);
+    free(h->original);
     h->magic = 0;
     loop_free_later(free_h1, h);
 }
@@ -483,15 +484,24 @@ static void swap(void *stream, struct request *r)
     h->body = NULL;
 }
 
+static const struct request_original *original(const struct request *r)
+{
+    const struct h1 *h = r->stream;
+    NEED(h, H1_MAGIC);
+    return h->original;
+}
+
 const struct protocol h1_protocol = {
     .name = "HTTP/1.1", .head = h1_write_head, .informational = h1_write_informational, .body = h1_write_body, .room = h1_write_room,
-    .want_body = h1_body_want, .ended = ended, .tunnel = tunnel, .swap = swap,
+    .want_body = h1_body_want, .ended = ended, .tunnel = tunnel, .swap = swap, .original = original,
     .straight = h1_write_straight, .went = h1_write_went,
 };
 
 /* ---- the beginning ---- */
 
-void h1_accepted(struct conn *c)
+void h1_accepted(struct conn *c) { h1_accepted_for(c, NULL); }
+
+void h1_accepted_for(struct conn *c, const struct request_original *original_address)
 {
     struct h1 *h = cell_take(&cells);
     h->magic = H1_MAGIC;
@@ -505,6 +515,10 @@ void h1_accepted(struct conn *c)
     h->write_timer.fire = write_timed_out;
     h->proxied = !h->at->proxy_protocol;
     h->secured = !h->at->tls;
+    if (original_address) {
+        h->original = base_alloc(sizeof *h->original);
+        *h->original = *original_address;
+    }
     c->log = h->vhost->self->log;
     c->about.describe = describe;
     c->about.arg = h;

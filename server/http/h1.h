@@ -2,9 +2,11 @@
 #ifndef HTTP_H1_H
 #define HTTP_H1_H
 
-#include "event/event.h"
+#include "http/request.h"
 
 /* For listeners: takes the new connection over. */
 void h1_accepted(struct conn *c);
+/* The same for a client that was going elsewhere; copied. */
+void h1_accepted_for(struct conn *c, const struct request_original *original);
 
 #endif

@@ -78,6 +78,7 @@ struct h1 {
     struct h1_reading  *reading;
     struct h1_body     *body;
     struct proxied     *proxy;         /* what the PROXY header said; NULL: nothing */
+    struct request_original *original; /* where the client was going; NULL: here */
     struct timer        write_timer;
     struct task         task;
     uint64_t            linger_until;

@@ -105,7 +105,7 @@ static const struct directive rows[] = {
     D_DO(&block, "http", IN_MAIN, NULL, NULL, "Holds all that serves HTTP."),
     D_DO(&server, "server", IN_HTTP, NULL, NULL, "A server: what is answered at some addresses under some names."),
     D_DO(&location, "location", IN_SERVER | IN_LOCATION, NULL, NULL, "What holds for uris that begin with, equal, or match this one; or, with @, for redirects made here."),
-    D_DO(&listen_type, "listen", IN_SERVER, NULL, "*:80 | *:8000", "An address, port or unix socket at which the server is reached; with socks: by SOCKS5 clients of a forward proxy."),
+    D_DO(&listen_type, "listen", IN_SERVER, NULL, "*:80 | *:8000", "An address, port or unix socket at which the server is reached; with socks: by SOCKS5 clients of a forward proxy; with transparent: by connections to elsewhere that netfilter leads here (REDIRECT, TPROXY)."),
     D_DO(&server_name, "server_name", IN_SERVER, NULL, "\"\"", "Names of the server: exact, with a wildcard at one end, or a regular expression after \"~\"."),
     D_DO(&internal, "internal", IN_LOCATION, NULL, NULL, "The location is for redirects and subrequests made here; clients that ask for it get 404."),
     D_DO(&limit_except, "limit_except", IN_LOCATION, NULL, NULL, "What holds for all methods but these (GET includes HEAD)."),

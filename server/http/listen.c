@@ -1,13 +1,14 @@
 #include "http/listen.h"
 #include "http/h1.h"
 #include "http/socks.h"
+#include "http/transparent.h"
 #include "process/cycle.h"
 #include <unistd.h>
 
 static const struct listen_options usual = { .backlog = 511, .fastopen = -1, .ipv6only = 1, .keepalive = -1 };
 
 /* What one directive says. */
-struct said { struct listen_options options; bool default_server, proxy_protocol, tls, socks; struct text address; };
+struct said { struct listen_options options; bool default_server, proxy_protocol, tls, socks, transparent; struct text address; };
 
 /* ---- parameters ---- */
 
@@ -74,6 +75,7 @@ static conf_result read_default(struct conf *cf, struct said *s, struct text v) 
 static conf_result read_proxy(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->proxy_protocol = true; return NULL; }
 static conf_result read_tls(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->tls = true; return NULL; }
 static conf_result read_socks(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->socks = true; return NULL; }
+static conf_result read_transparent(struct conf *cf, struct said *s, struct text v) { (void) cf, (void) v; s->transparent = true; return NULL; }
 static conf_result refuse_http2(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"http2\" parameter needs HTTP/2, which this weir does not have yet"); }
 static conf_result refuse_quic(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"quic\" parameter needs HTTP/3, which weir does not have"); }
 static conf_result refuse_setfib(struct conf *cf, struct said *s, struct text v) { (void) s, (void) v; return conf_say(cf, "!the \"setfib\" parameter is for FreeBSD, Linux has no such thing"); }
@@ -89,7 +91,7 @@ static const struct parameter {
     { "bind", true, read_bind }, { "deferred", true, read_deferred }, { "reuseport", true, read_reuseport }, { "multipath", true, read_multipath },
     { "backlog=", true, read_backlog }, { "rcvbuf=", true, read_rcvbuf }, { "sndbuf=", true, read_sndbuf }, { "fastopen=", true, read_fastopen },
     { "ipv6only=", true, read_ipv6only }, { "so_keepalive=", true, read_so_keepalive },
-    { "ssl", false, read_tls }, { "socks", false, read_socks }, { "http2", false, refuse_http2 }, { "quic", false, refuse_quic },
+    { "ssl", false, read_tls }, { "socks", false, read_socks }, { "transparent", false, read_transparent }, { "http2", false, refuse_http2 }, { "quic", false, refuse_quic },
     { "setfib=", false, refuse_setfib }, { "accept_filter=", false, refuse_filter },
 };
 
@@ -135,6 +137,17 @@ static struct listen *find_listen(struct conf *cf, struct http *h, const struct 
     return *at;
 }
 
+/* What a connection begins with, of which there can be one. */
+static conf_result check_kind(struct conf *cf, const struct listen *l)
+{
+    const struct vhost_addr *at = &l->at;
+    const char *first = at->transparent ? "transparent" : at->socks ? "socks" : NULL;
+    const char *second = !first ? NULL : at->tls ? "ssl" : at->proxy_protocol ? "proxy_protocol" : at->transparent && at->socks ? "socks" : NULL;
+    if (second) return conf_say(cf, "!\"%s\" and \"%s\" cannot be used together for %.*s", first, second, TEXT_ARG(l->name));
+    if (at->transparent && at->addr.family == AF_UNIX) return conf_say(cf, "!\"transparent\" is for addresses of IP, which %.*s is not", TEXT_ARG(l->name));
+    return NULL;
+}
+
 /* v listens on a too, as s says. */
 static conf_result add_server(struct conf *cf, struct http *h, struct vhost *v, const struct addr *a, const struct said *s)
 {
@@ -153,11 +166,11 @@ static conf_result add_server(struct conf *cf, struct http *h, struct vhost *v, 
     l->at.proxy_protocol |= s->proxy_protocol;
     l->at.tls |= s->tls;
     l->at.socks |= s->socks;
-    if (l->at.socks && (l->at.tls || l->at.proxy_protocol)) return conf_say(cf, "!\"socks\" and \"%s\" cannot be used together for %.*s", l->at.tls ? "ssl" : "proxy_protocol", TEXT_ARG(l->name));
+    l->at.transparent |= s->transparent;
     if (l->server_count == l->server_cap) l->servers = pool_grow(cf->scratch, l->servers, l->server_count, &l->server_cap, sizeof *l->servers);
     l->servers[l->server_count++] = v;
     v->listens = true;
-    return NULL;
+    return check_kind(cf, l);
 }
 
 static conf_result bad_address(struct conf *cf, const char *why, struct text address)
@@ -272,7 +285,9 @@ static bool build_names(struct conf *cf, struct listen *l)
 /* Addresses that share a socket may differ. */
 static void accepted(struct conn *c)
 {
-    if (vhost_addr_of(c)->socks) socks_accepted(c);
+    const struct vhost_addr *at = vhost_addr_of(c);
+    if (at->socks) socks_accepted(c);
+    else if (at->transparent) transparent_accepted(c);
     else h1_accepted(c);
 }
 
@@ -296,7 +311,7 @@ static void set_socket(struct listener *s, const struct listen *l, struct vhost_
     s->proxy_protocol = l->at.proxy_protocol;
     s->accepted = h1_accepted;
     for (size_t i = 0; i < port->n; i++)
-        if (port->v[i]->socks) s->accepted = accepted;
+        if (port->v[i]->socks || port->v[i]->transparent) s->accepted = accepted, s->transparent |= port->v[i]->transparent;
     s->owner = port;
 }
 

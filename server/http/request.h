@@ -26,7 +26,7 @@
 
 #define REQUEST_MAGIC 0x52455131u
 
-struct subrequest; struct postpone; struct vhost; struct location; struct proxied; struct request; struct filter_at;
+struct request_original; struct subrequest; struct postpone; struct vhost; struct location; struct proxied; struct request; struct filter_at;
 
 /* Fields in the order they came or go; id tells the known ones. */
 struct fields { struct field *v; unsigned n, cap; };
@@ -63,7 +63,13 @@ struct protocol {
     /* For who is about to lead r where it asks: v_next: the target is known; v_wait: it is still to be said (SOCKS), request_resume is
      * called. NULL: it always is. */
     struct verdict (*target)(struct request *r);
+    /* Where a client was going that netfilter led here; NULL, or that gives NULL: it came to us. */
+    const struct request_original *(*original)(const struct request *r);
 };
+
+/* What such a client speaks: HTTP; TLS, with a client hello that was read; on a port where nobody looks; nothing that we know. */
+enum request_said { REQUEST_SAID_HTTP, REQUEST_SAID_TLS, REQUEST_SAID_OPAQUE, REQUEST_SAID_UNKNOWN };
+struct request_original { struct addr addr; enum request_said said; };
 
 /* Who makes a response's body: asked for more when the sink has room again. */
 struct source { void (*more)(struct request *r, void *arg); void *arg; };
@@ -194,6 +200,7 @@ struct request {
 #define request_of(e) container_of((e), struct request, eval)
 /* This module's values in force for r: (struct proxy_conf *) request_values(r, &proxy_module) */
 #define request_values(r, m) ((r)->values[(m)->slot])
+static inline const struct request_original *request_original(const struct request *r) { return r->proto->original ? r->proto->original(r) : NULL; }
 /* A module's own pointer for this request (NULL at first; cleared by internal redirects). */
 void **request_context(struct request *r, const struct module *m);
 

@@ -82,6 +82,8 @@ struct vhost_addr *vhost_addr_of(struct conn *c)
     return port->v[port->n - 1];
 }
 
+bool vhost_is_opaque(const struct vhost *v, uint16_t port) { return v->opaque && policy_port_listed(v->opaque, port); }
+
 struct vhost *vhost_find(const struct vhost_addr *a, struct text host, struct eval *e)
 {
     if (!a->names) return a->fallback;

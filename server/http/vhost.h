@@ -3,6 +3,7 @@
 #define HTTP_VHOST_H
 
 #include "eval/match.h"
+#include "eval/policy.h"
 #include "event/event.h"
 #include "http/location.h"
 #include "tls/issued.h"
@@ -33,6 +34,7 @@ struct vhost {
     /* After a handshake: asks others about the client's certificate. True: nothing to wait for; else done is called, once, unless c
      * ends before. The same setter; NULL: nobody is asked. */
     bool             (*tls_check)(struct conn *c, struct vhost *v, void (*done)(struct conn *c));
+    const struct policy_ports *opaque;   /* on connections that netfilter led here from these ports nobody looks at what is said; NULL: none */
     bool             (*tls_pair)(struct request *r, struct conn *c);   /* its certificates are named by variables: presents those for r. The same setter */
 };
 
@@ -42,7 +44,7 @@ struct vhost_addr {
     struct vhost      *fallback;         /* default_server, or the first */
     struct names      *names;            /* NULL: fallback takes all */
     struct vhost      *nameless;         /* for requests without a host */
-    bool               proxy_protocol, tls, socks;
+    bool               proxy_protocol, tls, socks, transparent;
 };
 
 /* The owner of a listener: the addresses that its socket serves. More than one when specific addresses stand beside
@@ -57,5 +59,6 @@ conf_result vhost_read_names(struct conf *cf, struct vhost *v);
 struct vhost_addr *vhost_addr_of(struct conn *c);
 /* host: lower case without port; empty: none was given. e: for captures of a regex name. Never NULL. */
 struct vhost *vhost_find(const struct vhost_addr *a, struct text host, struct eval *e);
+bool vhost_is_opaque(const struct vhost *v, uint16_t port);
 
 #endif

@@ -235,6 +235,15 @@ bool addr_eq(const struct addr *a, const struct addr *b)
     }
 }
 
+struct addr addr_unmapped(const struct addr *a)
+{
+    struct addr four = { .in = { .sin_family = AF_INET } };
+    if (a->family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) return *a;
+    four.in.sin_port = a->in6.sin6_port;
+    memcpy(&four.in.sin_addr, a->in6.sin6_addr.s6_addr + 12, 4);
+    return four;
+}
+
 bool addr_is_wildcard(const struct addr *a)
 {
     if (a->family == AF_INET) return a->in.sin_addr.s_addr == htonl(INADDR_ANY);

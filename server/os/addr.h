@@ -40,6 +40,8 @@ uint16_t addr_port(const struct addr *a);
 void     addr_set_port(struct addr *a, uint16_t port);
 bool     addr_eq(const struct addr *a, const struct addr *b);
 bool     addr_is_wildcard(const struct addr *a);
+/* An address of IPv4 that a socket of IPv6 shows as ::ffff:1.2.3.4, as it is; any other unchanged. */
+struct addr addr_unmapped(const struct addr *a);
 /* For system calls: fills *room, returns its length. */
 socklen_t addr_sockaddr(const struct addr *a, struct sockaddr_storage *room);
 void      addr_from_sockaddr(struct addr *a, const struct sockaddr *sa, socklen_t len);

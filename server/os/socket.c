@@ -43,12 +43,25 @@ static void set_keepalive(int fd, const struct socket_want *w)
     if (w->keepcnt) PREFER(fd, IPPROTO_TCP, TCP_KEEPCNT, w->keepcnt, w);
 }
 
+/* Without the right to it (CAP_NET_ADMIN or CAP_NET_RAW) connections still come by REDIRECT. */
+static void set_transparent(int fd, const struct socket_want *w, bool fresh)
+{
+    int on = 0;
+    socklen_t size = sizeof on;
+    bool six = w->addr.family == AF_INET6;
+    if (fresh && !w->transparent) return;
+    int level = six ? IPPROTO_IPV6 : IPPROTO_IP, name = six ? IPV6_TRANSPARENT : IP_TRANSPARENT;
+    if (getsockopt(fd, level, name, &on, &size) == 0 && (on != 0) == w->transparent) return;
+    prefer(fd, level, name, w->transparent, "IP_TRANSPARENT", w);
+}
+
 void socket_set_options(int fd, const struct socket_want *w, bool fresh)
 {
     if (w->rcvbuf > 0) PREFER(fd, SOL_SOCKET, SO_RCVBUF, w->rcvbuf, w);
     if (w->sndbuf > 0) PREFER(fd, SOL_SOCKET, SO_SNDBUF, w->sndbuf, w);
     if (w->type != SOCK_STREAM || !is_inet(w)) return;
     set_keepalive(fd, w);
+    set_transparent(fd, w, fresh);
     if (w->fastopen >= 0) PREFER(fd, IPPROTO_TCP, TCP_FASTOPEN, w->fastopen, w);
     if (w->deferred || !fresh) PREFER(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, w->deferred, w);
 }
@@ -83,14 +96,36 @@ int socket_bind(const struct socket_want *w, bool join, const char **call_out)
     if (w->type == SOCK_STREAM && !set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1)) return fail(fd, "setsockopt(SO_REUSEADDR)", call_out);
     if (join && !set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return fail(fd, "setsockopt(SO_REUSEPORT)", call_out);
     if (w->addr.family == AF_INET6 && !set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, w->ipv6only)) return fail(fd, "setsockopt(IPV6_V6ONLY)", call_out);
-    if (w->transparent) {
-        bool set = w->addr.family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1) : set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
-        if (!set) return fail(fd, "setsockopt(IP_TRANSPARENT)", call_out);
-    }
     socket_set_options(fd, w, true);
     if (bind(fd, (struct sockaddr *) &sa, len) != 0) return fail(fd, "bind()", call_out);
     if (!join && !set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return fail(fd, "setsockopt(SO_REUSEPORT)", call_out);
     return fd;
+}
+
+bool socket_original(int fd, struct addr *out)
+{
+    enum { ORIGINAL_DST = 80 };      /* SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST: linux/netfilter_ipv4.h does not go with netinet/in.h */
+    struct sockaddr_storage room;
+    socklen_t size = sizeof room;
+    if (getsockopt(fd, IPPROTO_IP, ORIGINAL_DST, &room, &size) != 0 || room.ss_family != AF_INET) {
+        size = sizeof room;
+        if (getsockopt(fd, IPPROTO_IPV6, ORIGINAL_DST, &room, &size) != 0 || room.ss_family != AF_INET6) return false;
+    }
+    addr_from_sockaddr(out, (struct sockaddr *) &room, size);
+    return true;
+}
+
+bool socket_is_local(const struct addr *a)
+{
+    struct sockaddr_storage room;
+    struct addr any_port = *a;
+    if (a->family != AF_INET && a->family != AF_INET6) return true;
+    addr_set_port(&any_port, 0);
+    socklen_t size = addr_sockaddr(&any_port, &room);
+    int fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool local = fd >= 0 && bind(fd, (struct sockaddr *) &room, size) == 0;
+    if (fd >= 0) close(fd);
+    return local;
 }
 
 int socket_listen(int fd, const struct socket_want *w)

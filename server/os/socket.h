@@ -35,6 +35,10 @@ int socket_steer(int fd, const struct socket_want *w, unsigned n);
 int socket_steer_all(int fd);
 /* Bound address and type of an inherited descriptor; false: not a listening (or bound datagram) socket. A unix path is kept in p. */
 bool socket_describe(struct pool *p, int fd, struct addr *out, int *type_out);
+/* Where netfilter led the connection fd away from (REDIRECT, DNAT). False: nobody did. */
+bool socket_original(int fd, struct addr *out);
+/* Is a one of this machine's addresses? Its port does not count. */
+bool socket_is_local(const struct addr *a);
 /* A pair for messages between master and child: non-blocking, close-on-exec, whole messages. -1 with errno. */
 int socket_pair(int fds_out[2]);
 /* One message with at most one descriptor (-1: none). Bytes, 0 at the end, or -1 with errno. */

@@ -206,12 +206,6 @@ static void take_limits(const struct core_conf *core)
     spawn_limit(RLIMIT_CORE, "RLIMIT_CORE", core->rlimit_core.is_set ? (int64_t) core->rlimit_core.bytes : -1);
 }
 
-static bool wants_transparent(const struct cycle *c)
-{
-    for (const struct listener *l = c->listeners; l; l = l->next) if (l->transparent) return true;
-    return c->transparent;
-}
-
 /* From the master's child to what the configuration says that it should be. */
 static void become(struct cycle *c, unsigned slot)
 {
@@ -221,7 +215,7 @@ static void become(struct cycle *c, unsigned slot)
     if (process_kind == PROCESS_WORKER) spawn_priority((int) core->worker_priority);
     take_limits(core);
     if (process_kind == PROCESS_WORKER && core_conf_cpus(&core->affinity, slot, &cpus)) spawn_affinity(cpus.bits, countof(cpus.bits));
-    if (!spawn_become(&who, wants_transparent(c))) exit(2);
+    if (!spawn_become(&who, c->transparent)) exit(2);
     spawn_dumpable();
     if (core->working_directory.n && chdir(core->working_directory.p) != 0) {
         log_at(log_main, L_CRIT, NULL, errno, "chdir(\"%s\") failed", core->working_directory.p);

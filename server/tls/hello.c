@@ -1,21 +1,8 @@
 /* hello: what a client asks for before anything is agreed on: the server's name, the protocol above. */
 #include "tls/session.h"
 #include "tls/fingerprint.h"
+#include "tls/peek.h"
 #include <openssl/tls1.h>
-
-enum { NAME_MAX_ = 255 };
-
-/* RFC 6066 3: list length, type 0 (host_name), length, name. False: malformed. */
-static bool read_name(const unsigned char *p, size_t n, char *room, struct text *name_out)
-{
-    if (n < 5 || (size_t) (p[0] << 8 | p[1]) != n - 2 || p[2] != TLSEXT_NAMETYPE_host_name) return false;
-    size_t size = (size_t) (p[3] << 8 | p[4]);
-    if (size != n - 5 || size == 0 || size > NAME_MAX_ || memchr(p + 5, 0, size)) return false;
-    for (size_t i = 0; i < size; i++) room[i] = (char) text_lower(p[5 + i]);
-    if (room[size - 1] == '.') size--;
-    *name_out = text_of(room, size);
-    return true;
-}
 
 /* All that a session takes from its context when it is made, once more. */
 static void take_context(SSL *ssl, struct tls *t, struct tls_context *x)
@@ -63,10 +50,10 @@ static int hello(SSL *ssl, int *alert, void *arg)
     struct tls *t = c->layer;
     const unsigned char *p;
     size_t n;
-    char room[NAME_MAX_];
+    char room[PEEK_NAME_MAX];
     struct text name = { NULL, 0 };
     if (!t->context->hooks || !t->context->hooks->server_name) return SSL_CLIENT_HELLO_SUCCESS;
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) && !read_name(p, n, room, &name)) {
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) && !peek_name(p, n, room, &name)) {
         *alert = SSL_AD_DECODE_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }

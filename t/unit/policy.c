@@ -152,6 +152,12 @@ static void conditions_each(void)
     ASK("-1", .path = T("/x"));
     ASK("2", .path = T("/public/x"));
     ASK("2", .method = T("CONNECT"), .port = 443);
+    set("access deny host=192.0.2.9,[2001:db8::5]; access deny host!=.example.com,192.0.2.8; access allow host=www.example.com,192.0.2.8;");      /* an alias: what else leads there */
+    ASK("3");
+    ASK("3", .alias = T("192.0.2.7"));
+    ASK("-1", .alias = T("192.0.2.9"));
+    ASK("-1", .alias = T("[2001:db8::5]"));
+    ASK("-2", .host = T("other.example"), .alias = T("192.0.2.8"));      /* nothing is allowed by it */
     set("access deny url=~^http://\\[::1\\]:8080/$; access allow if=$host; ports 8080;");
     ASK("-1", .host = T("[::1]"), .port = 8080);
     ASK("2", .host = T("[::1]"), .port = 80);

@@ -2,7 +2,7 @@ package Weir::Backend;
 # A server behind the one under test: a forked process (one more for each connection), told what to answer by a sub.
 #
 #   my $b = Weir::Backend->new(sub { my ($req, $conn) = @_; return 'hello' });
-#   my $b = Weir::Backend->new(sub { … }, port => n, unix => path, ssl => { SSL_cert_file … }, connection => 1);
+#   my $b = Weir::Backend->new(sub { … }, port => n, address => a, unix => path, ssl => { SSL_cert_file … }, connection => 1);
 #
 # The sub is called for each request. $req is a Weir::Message with ->n (nth on this connection, from 1) and ->conn
 # (nth connection); its body is read already (unless body => 0 was given). It returns
@@ -18,6 +18,7 @@ use strict;
 use warnings;
 use Fcntl qw(O_APPEND O_CREAT O_WRONLY);
 use IO::Socket::INET;
+use IO::Socket::IP;
 use IO::Socket::UNIX;
 use Weir::Conn;
 use Weir::Message;
@@ -35,14 +36,15 @@ sub new {
 }
 
 sub port { $_[0]{port} }
-sub addr { $_[0]{unix} ? "unix:$_[0]{unix}" : "127.0.0.1:$_[0]{port}" }
+sub addr { $_[0]{unix} ? "unix:$_[0]{unix}" : ($_[0]{address} // '127.0.0.1') . ":$_[0]{port}" }
 sub pid  { $_[0]{pid} }
 
 sub start {
     my $self = shift;
     my $listen = $self->{unix}
         ? IO::Socket::UNIX->new(Type => Socket::SOCK_STREAM, Local => $self->{unix}, Listen => 128)
-        : IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $self->{port}, Listen => $self->{backlog} // 128, ReuseAddr => 1);
+        : ($self->{address} // '') =~ /:/ ? IO::Socket::IP->new(LocalHost => $self->{address}, LocalPort => $self->{port}, Listen => 128, ReuseAddr => 1, V6Only => 1)
+        : IO::Socket::INET->new(LocalAddr => $self->{address} // '127.0.0.1', LocalPort => $self->{port}, Listen => $self->{backlog} // 128, ReuseAddr => 1);
     die 'backend on ' . $self->addr . ": $!\n" unless $listen;
     pipe my $life, my $hold or die "pipe: $!";
     my $pid = fork // die "fork: $!";

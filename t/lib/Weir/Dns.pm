@@ -1,6 +1,6 @@
 package Weir::Dns;
 # A DNS server that answers as told, over UDP and TCP.
-#   my $d = Weir::Dns->new('www.test A 60 127.0.0.1', …);   $d->addr   $d->zone(lines…) from now on   $d->asked = (lines "udp www.test A")
+#   my $d = Weir::Dns->new('www.test A 60 127.0.0.1', …), or ->on(53, …): at that port     $d->addr   $d->zone(lines…) from now on   $d->asked = (lines "udp www.test A")
 # Lines: "NAME TYPE TTL DATA…" for A, AAAA, CNAME, SRV (priority weight port target); "NAME RCODE n"; "NAME DROP"; "NAME TC" (not over UDP);
 # "NAME OTHER TTL ADDRESS" (an A record of another name). A name that is not there does not exist.
 use strict;
@@ -72,9 +72,10 @@ sub serve {
     }
 }
 
-sub new {
-    my ($class, @zone) = @_;
-    my $port = Weir::free_port();
+sub new { my ($class, @zone) = @_; return $class->on(Weir::free_port(), @zone) }
+
+sub on {
+    my ($class, $port, @zone) = @_;
     my $self = bless { port => $port, file => Weir::scratch() . "/zone-$port" }, $class;
     $self->zone(@zone);
     my $udp = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1', LocalPort => $port) or die "udp: $!";
