@@ -98,6 +98,7 @@ static bool open_long(struct exchange *x)
     t->request = request_park(r);
     relay_start(&t->relay, client, server, &up, NULL, t->conf->read_timeout.ms, long_ended, t);
     t->relay.half_close = true;
+    relay_buffer(&t->relay, t->conf->buffer_size.bytes);
     relay_limit(&t->relay, ms, most);
     relay_set_paces(&t->relay, paces);
     return true;
@@ -123,6 +124,7 @@ struct verdict forward_proxy_tunnel(struct request *r, struct forward *f)
     struct exchange *x = exchange_open(r, &protocol, &c->g, &(struct gateway_target) { .group = parent ? parent : f->group, .scheme = scheme }, f);
     forward_proxy_parent_ask(x, f, true);
     x->half_close = true;
+    x->tunnel_buffer = c->g.buffer_size.bytes;
     if (f->conf) {
         x->tunnel_ms = f->conf->tunnel_time.ms;
         x->tunnel_bytes = f->conf->tunnel_bytes.bytes;
@@ -191,6 +193,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 {
     struct tunnel_conf *c = values;
     c->groups = groups_of(cf, EVAL_HTTP);
+    if (!c->g.buffer_size.bytes) return "!\"tunnel_buffer_size\" must not be 0";
     if (c->g.next_upstream & NEXT_OFF) c->g.next_upstream = 0;
     c->g.dynamic = c->g.allow.n || c->g.bind_dynamic.on;
     c->g.next_upstream |= c->g.next_upstream ? NEXT_NON_IDEMPOTENT : 0;      /* nothing was asked of a peer that did not connect */
@@ -204,7 +207,7 @@ static const struct directive rows[] = {
     D_TYPE(tc, g.bind, struct gateway_bind *, &gateway_bind_type, "tunnel_bind", IN_HSL, NULL, "The local address of tunnels' connections."),
     D_FLAG(tc, g.bind_dynamic, "tunnel_bind_dynamic", IN_HSL, "off", "Whether the local address is found anew for each address that is tried."),
     D_TYPE(tc, g.allow, struct templates, &conf_templates, "tunnel_allow_upstream", IN_HSL, NULL, "An address is tried when all of these are neither empty nor 0."),
-    D_SIZE(tc, g.buffer_size, "tunnel_buffer_size", IN_HSL, "16k", "The size of a buffer for a tunnel's bytes; weir's buffers grow with the stream up to 64k."),
+    D_SIZE(tc, g.buffer_size, "tunnel_buffer_size", IN_HSL, "16k", "The size of the buffer into which the bytes of a direction are read. What fills it at once goes on through a pipe of the kernel, of at most 512k, and not through memory."),
     D_TIME(tc, g.connect_timeout, "tunnel_connect_timeout", IN_HSL, "60s", "How long connecting may take."),
     D_TIME(tc, g.read_timeout, "tunnel_read_timeout", IN_HSL, "60s", "How long nothing may move in a tunnel before it is closed."),
     D_TIME(tc, g.send_timeout, "tunnel_send_timeout", IN_HSL, "60s", "How long the other end may take nothing before a tunnel is closed."),

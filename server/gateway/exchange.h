@@ -142,6 +142,7 @@ struct exchange {
     uint64_t                       keep_tag; /* … for whom among those who share them; 0: for all */
     bool                           half_close;   /* of a tunnel: the end of one direction is not that of the other */
     uint64_t                       tunnel_ms, tunnel_bytes;   /* the most that a tunnel may last, and carry; 0: no limit */
+    size_t                         tunnel_buffer;             /* of each of its directions; 0: grows with the stream */
     bool                           keep;     /* the request says that the connection may stay open */
     bool                           reused;   /* conn was idle before: a failure may be a stale one */
     bool                           fresh;    /* no idle connection is taken any more */

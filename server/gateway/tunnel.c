@@ -21,6 +21,7 @@ static void go(struct exchange *x, struct conn *client, struct chain *up, struct
     x->relay = pool_new(r->pool, struct relay);
     relay_start(x->relay, client, x->conn, up, back, x->conf->read_timeout.ms, done, x);
     x->relay->half_close = x->half_close;
+    if (x->tunnel_buffer) relay_buffer(x->relay, x->tunnel_buffer);
     relay_limit(x->relay, x->tunnel_ms, x->tunnel_bytes);
     relay_set_paces(x->relay, steps_paces(r));
 }

@@ -88,12 +88,21 @@ void relay_set_paces(struct relay *r, struct relay_pace *paces)
 
 /* ---- moving ---- */
 
+/* What may still be read of either. */
+static size_t left_of(const struct relay *r)
+{
+    uint64_t taken = r->out.taken + r->back.taken;
+    return r->most ? (size_t) (r->most - min_of(r->most, taken)) : SIZE_MAX;
+}
+
 /* One read into a chunk that nothing holds any more. False: the connection is broken. */
 static bool take_in(struct relay *r, struct relay_way *w, bool *moved_out)
 {
     if (w->chunk && (w->chunk->refs > 1 || w->chunk->size < w->size)) chunk_drop(&w->chunk);
     if (!w->chunk) w->chunk = chunk_open(w->size);
-    size_t most = r->paces ? may_read(r, w, w->chunk->size) : w->chunk->size;
+    size_t most = min_of(w->most, left_of(r));
+    most = min_of(most, w->chunk->size);
+    if (r->paces) most = may_read(r, w, most);
     if (!most) return true;
     struct io_done done = conn_recv(w->from, w->chunk->data, most);
     if (r->paces) has_read(r, w, done.n, done.n < most);
@@ -102,31 +111,38 @@ static bool take_in(struct relay *r, struct relay_way *w, bool *moved_out)
     if (done.how != IO_OK || !done.n) return true;
     *moved_out = true;
     chain_add_chunk(&w->held, w->chunk, w->chunk->data, done.n);
-    w->bulk = done.n == CHUNK_LARGE;
-    if (done.n == w->chunk->size && w->size < CHUNK_LARGE) w->size = CHUNK_LARGE;
-    else if (done.n < CHUNK_USUAL) w->size = CHUNK_USUAL;
+    w->taken += done.n;
+    w->bulk = done.n == w->most;
+    if (done.n == w->chunk->size) w->size = w->most;
+    else if (done.n < CHUNK_USUAL) w->size = min_of((size_t) CHUNK_USUAL, w->most);
     return true;
 }
 
 enum { TURNS = 16 };
 
+/* Was that all that this turn is for? Then w goes on in the next one. */
+static bool is_enough(struct relay_way *w, uint64_t before, int turns)
+{
+    if (turns < TURNS && w->taken - before < RELAY_TURN_BYTES) return false;
+    conn_wake(w->from, CONN_READ);
+    return true;
+}
+
 /* Bytes that come in large pieces go from socket to socket. The conn at fault, or NULL. */
 static struct conn *move_by_splice(struct relay *r, struct relay_way *w, bool *moved_out)
 {
-    uint64_t before = w->bytes;
-    for (int turns = 0; w->splice.held || (w->from->readable && !w->eof); turns++) {
-        if (turns == TURNS) {       /* others wait as well */
-            conn_wake(w->from, CONN_READ);
-            return NULL;
-        }
-        size_t most = r->paces && !w->splice.held ? may_read(r, w, SPLICE_HELD_MOST) : SPLICE_HELD_MOST;
-        if (!most) break;
+    uint64_t before = w->bytes, taken = w->taken;
+    for (int turns = 0; w->splice.held || (w->from->readable && !w->eof && left_of(r)); turns++) {
+        if (is_enough(w, taken, turns)) return NULL;
+        size_t most = min_of((size_t) SPLICE_HELD_MOST, left_of(r));
+        if (r->paces && !w->splice.held && !(most = may_read(r, w, most))) break;
         struct io_done done = w->splice.held ? (struct io_done) { IO_OK, 0 } : splice_in(&w->splice, w->from, most);
         if (r->paces) has_read(r, w, done.n, done.how != IO_OK);
         if (done.how == IO_ERROR) return w->from;
         if (done.how == IO_EOF) w->eof = true;
         if (done.how != IO_OK) break;
         *moved_out |= done.n > 0;
+        w->taken += done.n;
         done = splice_out(&w->splice, w->to);
         w->bytes += done.n;
         if (done.how == IO_ERROR) return w->to;
@@ -147,14 +163,12 @@ static bool may_splice(struct relay_way *w)
 static struct conn *move_way(struct relay *r, struct relay_way *w, bool *moved_out)
 {
     struct conn *fault;
+    uint64_t taken = w->taken;
     if (!pass_on(w)) return w->to;
     w->paused = false;
     if (may_splice(w) && (fault = move_by_splice(r, w, moved_out)) != NULL) return fault;
-    for (int turns = 0; chain_empty(&w->held) && !splice_is_open(&w->splice) && !w->eof && !w->paused && w->from->readable; turns++) {
-        if (turns == TURNS || (w->bulk && may_splice(w))) {       /* others wait as well */
-            conn_wake(w->from, CONN_READ);
-            break;
-        }
+    for (int turns = 0; chain_empty(&w->held) && !splice_is_open(&w->splice) && !w->eof && !w->paused && w->from->readable && left_of(r); turns++) {
+        if (is_enough(w, taken, w->bulk && may_splice(w) ? TURNS : turns)) break;
         if (!take_in(r, w, moved_out)) return w->from;
         if (!pass_on(w)) return w->to;
     }
@@ -173,6 +187,12 @@ static void set_timer(struct relay *r)
     if (timer_is_set(&r->pace_timer) && r->pace_timer.due > clock_now.ms) ms += r->pace_timer.due - clock_now.ms;      /* that nothing moves is our own doing */
     if (r->until_ms) ms = min_of(ms, r->until_ms > clock_now.ms ? r->until_ms - clock_now.ms : 1);
     timer_set(&r->out.from->timer, ms);
+}
+
+void relay_buffer(struct relay *r, size_t size)
+{
+    NEED(r, RELAY_MAGIC);
+    r->out.size = r->out.most = r->back.size = r->back.most = size;
 }
 
 void relay_limit(struct relay *r, uint64_t ms, uint64_t bytes)
@@ -208,10 +228,12 @@ void relay_start(struct relay *r, struct conn *a, struct conn *b, struct chain *
                  void (*done)(struct relay *r, enum relay_end how), void *arg)
 {
     *r = (struct relay) { .magic = RELAY_MAGIC, .timeout_ms = timeout_ms, .done = done, .arg = arg };
-    r->out = (struct relay_way) { .from = a, .to = b, .size = CHUNK_USUAL };
-    r->back = (struct relay_way) { .from = b, .to = a, .size = CHUNK_USUAL };
+    r->out = (struct relay_way) { .from = a, .to = b, .size = CHUNK_USUAL, .most = CHUNK_LARGE };
+    r->back = (struct relay_way) { .from = b, .to = a, .size = CHUNK_USUAL, .most = CHUNK_LARGE };
     if (early_out) chain_move(&r->out.held, early_out);
     if (early_back) chain_move(&r->back.held, early_back);
+    r->out.taken = r->out.held.bytes;
+    r->back.taken = r->back.held.bytes;
     own(a, r);
     own(b, r);
     timer_set(&a->timer, timeout_ms);

@@ -1,7 +1,9 @@
 /*
  * relay: bytes both ways between two conns (Upgrade, CONNECT, TCP) with bounded memory: one chunk a direction, and no reading
- * on while it is not sent. A long stretch between plain sockets goes through a kernel pipe (splice.h), and not through this process. The end of one direction is the end of all, or with half_close is passed on as a shutdown;
- * an error, or nothing moved for timeout_ms: done. Takes over the conns' handlers and timers; the conns stay their owner's.
+ * on while it is not sent. A long stretch between plain sockets goes through a kernel pipe (splice.h), and not through this process. The
+ * end of one direction is the end of all, or with half_close is passed on as a shutdown; an error, or nothing moved for timeout_ms: done.
+ * However much comes, a call moves RELAY_TURN_BYTES of a direction and what a pipe holds, and there are at most two calls a turn of the loop:
+ * others wait as well. Takes over the conns' handlers and timers; the conns stay their owner's.
  */
 #ifndef UPSTREAM_RELAY_H
 #define UPSTREAM_RELAY_H
@@ -10,6 +12,7 @@
 
 /* With half_close: so long may be nothing of a after b has ended. */
 enum { RELAY_HALF_MS = 5000 };
+enum { RELAY_TURN_BYTES = 1 << 20 };
 
 #define RELAY_MAGIC 0x52454c59u
 
@@ -33,8 +36,8 @@ struct relay_way {
     struct conn *from, *to;
     struct chain held;         /* read, not sent yet */
     struct chunk *chunk;       /* read into */
-    size_t       size;         /* of the next chunk: grows with the stream */
-    uint64_t     bytes;        /* passed on so far */
+    size_t       size, most;   /* of the next chunk: grows with the stream, up to most */
+    uint64_t     taken, bytes; /* read so far, passed on so far */
     struct splice splice;      /* while bytes are on this way */
     bool         bulk;         /* reads fill what there is to read into */
     bool         eof, shut;
@@ -59,7 +62,9 @@ struct relay {
 /* early_out, early_back (taken over, may be NULL): bytes that were read before, from a and from b. */
 void relay_start(struct relay *r, struct conn *a, struct conn *b, struct chain *early_out, struct chain *early_back, uint64_t timeout_ms,
                  void (*done)(struct relay *r, enum relay_end how), void *arg);
-/* After relay_start: it ends (RELAY_LIMIT) after ms, or once so many bytes, both ways together, went; 0: no limit. */
+/* After relay_start: a chunk is of that size. */
+void relay_buffer(struct relay *r, size_t size);
+/* After relay_start: it ends (RELAY_LIMIT) after ms, or once so many bytes, both ways together, went, and no more go; 0: no limit. */
 void relay_limit(struct relay *r, uint64_t ms, uint64_t bytes);
 /* After relay_start: these (taken over, may be NULL) are asked. One that lets nothing in any more ends it (RELAY_LIMIT). */
 void relay_set_paces(struct relay *r, struct relay_pace *paces);
