@@ -401,14 +401,14 @@ static conf_result parse_path(struct conf *cf, const struct directive *d, void *
     struct path *p = pool_new(cf->pool, struct path);
     *p = (struct path) { .header = text_eq(text_c(d->name), T("auth_jwt_header_set")), .names = pool_array(cf->pool, char *, cf->count), .n = cf->count - 2 };
     for (size_t i = 0; i < p->n; i++) p->names[i] = pool_cstr(cf->pool, cf->words[i + 2]);
-    p->variable = (struct variable) { .name = pool_cstr(cf->pool, text_from(name, 1)), .flags = VAR_CHANGEABLE | VAR_NO_CACHE, .get = get_path, .data = p, .help = "A part of the request's token." };
+    p->variable = (struct variable) { .name = pool_cstr(cf->pool, text_from(name, 1)), .flags = VAR_CHANGEABLE | VAR_NO_CACHE | VAR_SETTLED, .get = get_path, .data = p, .help = "A part of the request's token." };
     return variables_add(cf, EVAL_HTTP, &p->variable);
 }
 
 static const struct variable variables[] = {
-    { .name = "jwt_claim_", .get = get_claim, .flags = VAR_PREFIX | VAR_NO_CACHE, .help = "The claim of that name of the token that was verified." },
-    { .name = "jwt_header_", .get = get_header, .flags = VAR_PREFIX | VAR_NO_CACHE, .help = "The header field of that name of the token that was verified." },
-    { .name = "jwt_payload", .get = get_payload, .flags = VAR_NO_CACHE, .help = "The payload of the token that was verified, as JSON." },
+    { .name = "jwt_claim_", .get = get_claim, .flags = VAR_PREFIX | VAR_NO_CACHE | VAR_SETTLED, .help = "The claim of that name of the token that was verified." },
+    { .name = "jwt_header_", .get = get_header, .flags = VAR_PREFIX | VAR_NO_CACHE | VAR_SETTLED, .help = "The header field of that name of the token that was verified." },
+    { .name = "jwt_payload", .get = get_payload, .flags = VAR_NO_CACHE | VAR_SETTLED, .help = "The payload of the token that was verified, as JSON." },
     { .name = NULL },
 };
 

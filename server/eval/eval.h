@@ -38,7 +38,8 @@ struct eval {
 
 enum { VAR_NO_CACHE = 1,      /* ask anew each time ($time_local, $request_time …) */
        VAR_CHANGEABLE = 2,    /* "set" and auth_request_set may define it anew */
-       VAR_PREFIX = 4 };      /* name is a beginning: $arg_…, $http_… */
+       VAR_PREFIX = 4,        /* name is a beginning: $arg_…, $http_… */
+       VAR_SETTLED = 8 };     /* with NO_CACHE: once a request is answered its value stays, also when what it comes from goes (http/park.h) */
 
 struct variable {
     const char *name;

@@ -40,17 +40,18 @@ static struct text take(struct text *rest)
     return t;
 }
 
-/* Values that variables have been given, or have been found to have: they stay. */
-static uint32_t put_values(struct build *b, const struct request *r)
+/* Values that variables have been given, or have been found to have: they stay; so does what modules know now and will not know then. */
+static uint32_t put_values(struct build *b, struct request *r)
 {
     uint32_t count = 0;
     size_t n = eval_value_count(r->eval.names);
     for (uint32_t i = 0; i < n; i++) {
-        const struct value *v = &r->eval.values[i];
         const struct variable *known = variables_at(r->eval.names, i);
-        if (v->state != VALUE_FOUND || (known && known->flags & VAR_NO_CACHE)) continue;
+        bool settled = known && known->flags & VAR_SETTLED;
+        struct value v = settled ? eval_get(&r->eval, i) : r->eval.values[i];
+        if (v.state != VALUE_FOUND || (known && known->flags & VAR_NO_CACHE && !settled)) continue;
         build_text(b, text_of((const char *) &i, sizeof i));
-        put(b, value_text(*v));
+        put(b, value_text(v));
         count++;
     }
     return count;
