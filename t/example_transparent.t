@@ -4,6 +4,7 @@ use Weir::Netns;
 use Weir;
 use Weir::Pem;
 
+$SIG{PIPE} = 'IGNORE';
 Weir::Netns::net('lan', '192.168.77', 'fd77:1:');
 Weir::Netns::net('wan', '9.77.2', '2a01:77:');
 Weir::Netns::within('wan', sub { Weir::Netns::run('ip', 'addr', 'add', '203.0.113.7/32', 'dev', 'lo') });

@@ -5,6 +5,7 @@ use Weir::Netns;
 use Weir;
 use Weir::Pem;
 
+$SIG{PIPE} = 'IGNORE';
 Weir::Netns::net('lan', '192.168.77', 'fd77:1:');
 Weir::Netns::net('wan', '9.77.2', '2a01:77:');
 Weir::Netns::within('wan', sub { Weir::Netns::run('ip', 'addr', 'add', '9.77.2.3/24', 'dev', 'eth0') });
@@ -17,6 +18,7 @@ table inet weir_redirect {
         iifname "lan" tcp dport { 5000, 5443 } redirect to :3131
         iifname "lan" tcp dport { 6000 } redirect to :3132
         iifname "lan" tcp dport { 7000, 7443 } redirect to :3133
+        iifname "lan" tcp dport { 7500 } redirect to :3134
     }
 }
 EOC
@@ -58,7 +60,6 @@ http {
     access_log %%TESTDIR%%/access.log led;
     forward_proxy_opaque_ports 22 82;
     forward_proxy_ports 22 23 81 82 444 5000 5443 6000 7000 7443 8080 3129;
-    client_header_timeout 1s;
     server {
         listen 3129 transparent;
         listen [::]:3129 transparent;
@@ -94,6 +95,7 @@ http {
         forward_proxy_access allow all;
         forward_proxy_address deny 9.77.2.3;
     }
+    server { listen 3134 transparent; forward_proxy on; forward_proxy_access allow all; client_header_timeout 300ms; }
     server {
         listen 3133 transparent;
         forward_proxy on;
@@ -263,10 +265,10 @@ for my $part ('', 'GE', "\x16\3", substr(records($good, 500), 0, 30)) {
     my $c = hello($part);
     $c->finish;
     is($c->rest, '', 'the client leaves after ' . length $part);
-    $c = hello($part);
+    $c = hello($part, port => 7500);
     is($c->rest, '', 'it says no more');
 }
-ok($w->wait_error(qr/client timed out.*while looking at what a client says, client: 192\.168\.77\.2, server: 0\.0\.0\.0:3129/), 'is told in the log');
+ok($w->wait_error(qr/client timed out.*while looking at what a client says, client: 192\.168\.77\.2, server: 0\.0\.0\.0:3134/), 'is told in the log');
 for my $to ('9.77.2.2', '2a01:77::2') {
     my $c = dial($to, 22);
     like($c->line, qr/^hello (192\.168\.77\.2|fd77:1::2)$/, 'a port where nobody looks: the server speaks first');
