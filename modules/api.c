@@ -223,9 +223,14 @@ static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 static int serve_connections(struct api_call *c)
 {
-    uint64_t accepted = metrics_sum(METRIC_CONNECTIONS_ACCEPTED), waiting = metrics_sum(METRIC_CONNECTIONS_WAITING);
+    uint64_t accepted = metrics_since(METRIC_CONNECTIONS_ACCEPTED), waiting = metrics_sum(METRIC_CONNECTIONS_WAITING);
     if (c->depth) return no_path(c);
-    c->answer = json_pack("{s:I,s:I,s:I,s:I}", "accepted", (json_int_t) accepted, "dropped", (json_int_t) less(accepted, metrics_sum(METRIC_CONNECTIONS_HANDLED)),
+    if (c->method == METHOD_DELETE) {
+        metrics_forget(METRIC_CONNECTIONS_ACCEPTED);
+        metrics_forget(METRIC_CONNECTIONS_HANDLED);
+        return 204;
+    }
+    c->answer = json_pack("{s:I,s:I,s:I,s:I}", "accepted", (json_int_t) accepted, "dropped", (json_int_t) less(accepted, metrics_since(METRIC_CONNECTIONS_HANDLED)),
                           "active", (json_int_t) less(metrics_sum(METRIC_CONNECTIONS_ACTIVE), waiting), "idle", (json_int_t) waiting);
     return 200;
 }
@@ -233,7 +238,11 @@ static int serve_connections(struct api_call *c)
 static int serve_requests(struct api_call *c)
 {
     if (c->depth) return no_path(c);
-    c->answer = json_pack("{s:I,s:I}", "total", (json_int_t) metrics_sum(METRIC_REQUESTS), "current", (json_int_t) metrics_sum(METRIC_CONNECTIONS_WRITING));
+    if (c->method == METHOD_DELETE) {
+        metrics_forget(METRIC_REQUESTS);
+        return 204;
+    }
+    c->answer = json_pack("{s:I,s:I}", "total", (json_int_t) metrics_since(METRIC_REQUESTS), "current", (json_int_t) metrics_sum(METRIC_CONNECTIONS_WRITING));
     return 200;
 }
 
@@ -248,8 +257,8 @@ static int serve_gates(struct api_call *c)
 
 static const struct api_part parts[] = {
     { NULL, "nginx", 1, 0, false, serve_server },
-    { NULL, "connections", 1, 0, false, serve_connections },
-    { "http", "requests", 1, 0, false, serve_requests },
+    { NULL, "connections", 1, 1u << METHOD_DELETE, false, serve_connections },
+    { "http", "requests", 1, 1u << METHOD_DELETE, false, serve_requests },
     { "http", "gates", 9, 0, false, serve_gates },
     { 0 },
 };

@@ -4,6 +4,7 @@
  */
 #include "modules/forward_proxy.h"
 #include "eval/domains.h"
+#include "gateway/resolve.h"
 #include "http/reqbody.h"
 #include "http/steps.h"
 #include "http/vhost.h"

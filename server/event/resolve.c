@@ -39,6 +39,7 @@ struct resolver {
     struct name         *buckets[BUCKETS];
     struct name         *first, *last;
     struct resolver_figures figures;
+    struct resolver_counts *counts;          /* or NULL */
     struct timespec      file;               /* when /etc/resolv.conf was changed, */
     uint64_t             looked_ms;          /* and when that was looked at */
 };
@@ -320,10 +321,17 @@ static void settle(struct name *n)
     end_all(n);
 }
 
+static void count_answer(const struct resolver *r, enum lookup_end how)
+{
+    unsigned at = how == LOOKUP_TIMEOUT ? RESOLVER_TIMEDOUT : how <= LOOKUP_REFUSED ? how : RESOLVER_OTHER;
+    if (r->counts) atomic_fetch_add_explicit(&r->counts->answers[at], 1, memory_order_relaxed);
+}
+
 static void told(void *arg, enum lookup_end how, struct text message)
 {
     struct part *p = arg;
     struct name *n = p->name;
+    count_answer(n->resolver, how);
     p->how = how;
     if (how == LOOKUP_FOUND && !message.n) p->how = LOOKUP_NONE;
     if ((how == LOOKUP_FOUND || how == LOOKUP_NONE) && message.n) read_message(p, message);
@@ -405,6 +413,7 @@ static void ask(struct name *n)
     ask_for(n, 0, !host || r->want.ipv4, host ? DNS_A : DNS_SRV);
     ask_for(n, 1, host && r->want.ipv6, DNS_AAAA);
     r->figures.asked += n->asked;
+    if (r->counts) atomic_fetch_add_explicit(&r->counts->asked[host ? RESOLVER_NAME : RESOLVER_SERVICE], n->asked, memory_order_relaxed);
     /* either may be told at once: nothing is settled before both are asked */
     n->asked++;
     for (unsigned i = 0; i < countof(n->parts); i++)
@@ -507,6 +516,12 @@ struct resolver *resolver_system(void)
 {
     static struct resolver r = { .magic = RESOLVER_MAGIC, .want = { .ipv4 = true, .ipv6 = true } };
     return &r;
+}
+
+void resolver_count(struct resolver *r, struct resolver_counts *counts)
+{
+    NEED(r, RESOLVER_MAGIC);
+    r->counts = counts;
 }
 
 struct resolver_figures resolver_figures(const struct resolver *r)

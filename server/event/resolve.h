@@ -19,6 +19,7 @@
 
 #include "event/event.h"
 #include "wire/dns.h"
+#include <stdatomic.h>
 
 enum {
     RESOLVE_NAMES_MAX = 1000, RESOLVE_ADDRS_MAX = 256, RESOLVE_SERVICES_MAX = 256,
@@ -83,6 +84,12 @@ void lookup_start(struct resolver *r, struct lookup *l, enum lookup_kind kind, s
 /* Gives up: done is not called. Fine when nothing is under way (l zeroed, or ended). */
 void lookup_cancel(struct lookup *l);
 static inline bool lookup_is_on(const struct lookup *l) { return l->magic == LOOKUP_MAGIC; }
+
+/* In memory that all processes share: questions sent, and what came of them: by lookup_end, then no answer in time, then anything else. */
+enum { RESOLVER_NAME, RESOLVER_SERVICE, RESOLVER_ASKED, RESOLVER_TIMEDOUT = LOOKUP_REFUSED + 1, RESOLVER_OTHER, RESOLVER_ANSWERS };
+struct resolver_counts { _Atomic uint64_t asked[RESOLVER_ASKED], answers[RESOLVER_ANSWERS]; };
+/* What r asks is counted there from now on. */
+void resolver_count(struct resolver *r, struct resolver_counts *counts);
 
 struct resolver_figures { size_t names, asked, kept, joined, failed; };   /* held now; questions sent, answers from what is kept, joined, failures */
 struct resolver_figures resolver_figures(const struct resolver *r);

@@ -133,6 +133,7 @@ static int check_certificate(struct h1 *h, enum tls_verify how)
     } else if (tls_peer_distrust(c)) {
         request_log(h->r, L_INFO, 0, "client SSL certificate verify error: %s", tls_peer_distrust(c));
     } else return 0;
+    tls_count_fault(refused == 496 ? 0 : result ? result : -1);
     tls_forget(c);
     return refused;
 }

@@ -14,7 +14,7 @@ const struct metric_row metric_rows[METRIC_COUNT] = {
 
 /* Rows lie on cache lines of their own. */
 struct row { _Atomic uint32_t pid; uint32_t unused[15]; uint64_t v[METRIC_COUNT]; } __attribute__((aligned(64)));
-struct root { _Atomic uint64_t ended[METRIC_COUNT]; struct row rows[ROWS]; };
+struct root { _Atomic uint64_t ended[METRIC_COUNT], forgotten[METRIC_COUNT]; struct row rows[ROWS]; };
 
 static uint64_t alone[METRIC_COUNT];
 uint64_t *metrics_own = alone;
@@ -27,7 +27,7 @@ bool metrics_open(void)
 {
     if (root) return true;
     /* A name that begins with a space is no configuration's: the zone stays. */
-    struct zone *z = shm_open_zone(T(" metrics"), sizeof(struct root) * 5, sizeof(struct root) << 8 | 1, NULL);
+    struct zone *z = shm_open_zone(T(" metrics"), sizeof(struct root) * 5, sizeof(struct root) << 8 | 2, NULL);
     if (!z) return false;
     struct root **at = shm_object(z, T("root"), sizeof *at, NULL);
     if (at && !*at) *at = shm_alloc(z, sizeof **at + 64);
@@ -73,4 +73,21 @@ uint64_t metrics_sum(enum metric m)
         if (v && (metric_rows[m].kind == METRIC_COUNTER || !is_gone(pid))) sum += v;
     }
     return sum;
+}
+
+void metrics_note(enum metric m)
+{
+    if (root) atomic_fetch_add(&root->ended[m], 1);
+    else metrics_add(m, 1);
+}
+
+uint64_t metrics_since(enum metric m)
+{
+    uint64_t sum = metrics_sum(m), before = root ? atomic_load(&root->forgotten[m]) : 0;
+    return sum > before ? sum - before : 0;
+}
+
+void metrics_forget(enum metric m)
+{
+    if (root) atomic_store(&root->forgotten[m], metrics_sum(m));
 }

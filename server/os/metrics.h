@@ -17,6 +17,19 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(CONNECTIONS_READING,  "connections_reading",  GAUGE,   "Connections on which the head of a request is being read.") \
     X(CONNECTIONS_WRITING,  "connections_writing",  GAUGE,   "Connections on which a request is being served.") \
     X(CONNECTIONS_WAITING,  "connections_waiting",  GAUGE,   "Connections that are idle: the next request has not begun.") \
+    X(PROCESSES_RESPAWNED,  "processes_respawned",  COUNTER, "Workers and managers that ended by themselves and were started again.") \
+    X(SSL_HANDSHAKES,       "ssl_handshakes",       COUNTER, "TLS handshakes that ended well, with clients and servers.") \
+    X(SSL_FAILED,           "ssl_handshakes_failed", COUNTER, "TLS handshakes that failed.") \
+    X(SSL_REUSES,           "ssl_session_reuses",   COUNTER, "TLS handshakes that resumed a session.") \
+    X(SSL_NO_PROTOCOL,      "ssl_no_common_protocol", COUNTER, "TLS handshakes that failed for want of a common version.") \
+    X(SSL_NO_CIPHER,        "ssl_no_common_cipher", COUNTER, "TLS handshakes that failed for want of a common cipher.") \
+    X(SSL_TIMEOUT,          "ssl_handshake_timeout", COUNTER, "TLS handshakes that took too long.") \
+    X(SSL_REJECTED,         "ssl_peer_rejected_cert", COUNTER, "TLS handshakes that the peer ended because of our certificate.") \
+    X(SSL_NO_CERT,          "ssl_no_cert",          COUNTER, "Peers that showed no certificate, and had to.") \
+    X(SSL_EXPIRED,          "ssl_expired_cert",     COUNTER, "Peers whose certificate had expired, or was not valid yet.") \
+    X(SSL_REVOKED,          "ssl_revoked_cert",     COUNTER, "Peers whose certificate was revoked.") \
+    X(SSL_MISNAMED,         "ssl_hostname_mismatch", COUNTER, "Servers whose certificate bears another name.") \
+    X(SSL_UNVERIFIED,       "ssl_verify_other",     COUNTER, "Peers whose certificate was not good for another reason.") \
     X(REQUESTS,             "requests",             COUNTER, "Requests of clients.") \
     X(LIMIT_REQ_PASSED,     "limit_req_passed",     COUNTER, "Requests that limit_req let through at once.") \
     X(LIMIT_REQ_DELAYED,    "limit_req_delayed",    COUNTER, "Requests that limit_req held back.") \
@@ -53,7 +66,12 @@ static inline void metrics_add(enum metric m, int64_t n) { metrics_own[m] += (ui
 bool metrics_open(void);
 /* In a process that has been forked: a row, with what was counted so far. */
 void metrics_begin(void);
+/* In any process, also the master: one more. For what is rare. */
+void metrics_note(enum metric m);
 /* Over all processes, as of now. */
 uint64_t metrics_sum(enum metric m);
+/* Since metrics_forget was last called for it. */
+uint64_t metrics_since(enum metric m);
+void metrics_forget(enum metric m);
 
 #endif

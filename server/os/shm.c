@@ -56,6 +56,12 @@ bool shm_is_mapped(const void *p)
     return false;
 }
 
+void shm_each(void (*fn)(struct zone *z, struct text name, void *arg), void *arg)
+{
+    for (size_t i = 0; i < entry_count; i++)
+        if (!is_own(entries[i].z)) fn(entries[i].z, name_of(entries[i].z), arg);
+}
+
 /* ---- opening ---- */
 
 static void *map_at(uintptr_t at, size_t size, int fd)

@@ -55,4 +55,13 @@ void  shm_object_end(struct zone *z, struct text name);
 struct shm_figures { size_t size, used, objects; };
 struct shm_figures shm_figures(struct zone *z);
 
+/* How a zone's pages, and the slots of each size, are used. asked, refused: allocations since it began or shm_forget_asked. */
+enum { SHM_SLOT_SIZES = 14 };
+struct shm_slots { size_t size; uint64_t used, free, asked, refused; };
+struct shm_usage { uint32_t pages_used, pages_free; struct shm_slots slots[SHM_SLOT_SIZES]; };
+void shm_usage(struct zone *z, struct shm_usage *out);
+void shm_forget_asked(struct zone *z);
+/* Each zone of the configuration that this process sees, by address. */
+void shm_each(void (*fn)(struct zone *z, struct text name, void *arg), void *arg);
+
 #endif

@@ -208,7 +208,13 @@ static void free_slot(struct zone *z, uint32_t i, char *slot)
 static void *alloc(struct zone *z, size_t n)
 {
     if (n > z->size / 4) return NULL;
-    if (n <= class_size[SHM_CLASSES - 1]) return take_slot(z, class_of(n));
+    if (n <= class_size[SHM_CLASSES - 1]) {
+        unsigned class = class_of(n);
+        void *slot = take_slot(z, class);
+        z->asked[class]++;
+        z->refused[class] += slot == NULL;
+        return slot;
+    }
     uint32_t i = take_run(z, (uint32_t) ((n + SHM_PAGE - 1) / SHM_PAGE), PAGE_RUN);
     return i == UINT32_MAX ? NULL : page_at(z, i);
 }
@@ -326,6 +332,31 @@ struct shm_figures shm_figures(struct zone *z)
     struct shm_figures f = { z->size, (size_t) z->pages_used * SHM_PAGE, z->objects };
     shm_unlock(&z->lock);
     return f;
+}
+
+void shm_usage(struct zone *z, struct shm_usage *out)
+{
+    _Static_assert((int) SHM_SLOT_SIZES == (int) SHM_CLASSES, "one of each");
+    *out = (struct shm_usage) { .pages_used = 0 };
+    enter(z);
+    out->pages_used = z->pages_used;
+    out->pages_free = z->pages - z->pages_used;
+    for (unsigned c = 0; c < SHM_CLASSES; c++) out->slots[c] = (struct shm_slots) { .size = class_size[c], .asked = z->asked[c], .refused = z->refused[c] };
+    for (uint32_t i = 0; i < z->frontier; i += z->table[i].count) {
+        const struct page *p = &z->table[i];
+        if (p->kind != PAGE_SLOTS) continue;
+        out->slots[p->class].used += p->used;
+        out->slots[p->class].free += slots_of(p->class) - p->used;
+    }
+    shm_unlock(&z->lock);
+}
+
+void shm_forget_asked(struct zone *z)
+{
+    enter(z);
+    memset(z->asked, 0, sizeof z->asked);
+    memset(z->refused, 0, sizeof z->refused);
+    shm_unlock(&z->lock);
 }
 
 /* ---- sweeping ---- */

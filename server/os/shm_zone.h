@@ -13,7 +13,7 @@
 #include "os/shm.h"
 
 #define ZONE_MAGIC 0x5a4f4e45u
-#define SHM_VERSION 1            /* of everything below */
+#define SHM_VERSION 2            /* of everything below */
 enum { SHM_PAGE = 4096, SHM_CLASSES = 14, SHM_BINS = 32, SHM_NAME_MAX = 64 };
 
 enum page_kind { PAGE_UNUSED, PAGE_FREE, PAGE_RUN, PAGE_SLOTS, PAGE_TAIL };
@@ -47,6 +47,7 @@ struct zone {
     uint32_t        pages, frontier, pages_used, objects, bucket_mask;
     uint32_t        bins[SHM_BINS];
     uint32_t        partial[SHM_CLASSES];
+    uint64_t        asked[SHM_CLASSES], refused[SHM_CLASSES];     /* allocations, and those that found no room */
     struct page    *table;
     struct object **buckets;
     char           *first;

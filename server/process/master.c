@@ -1,5 +1,6 @@
 #include "process/master.h"
 #include "config/lint.h"
+#include "os/metrics.h"
 #include "os/spawn.h"
 #include "process/child.h"
 #include "process/core_conf.h"
@@ -25,7 +26,7 @@
 enum { QUICK_MS = 1000, FREE_DEATHS = 2, DELAY_MS = 100, DELAY_MOST_MS = 10000, KILL_AFTER_MS = 1000 };
 
 enum stop { STOP_NOT, STOP_GRACEFUL, STOP_FAST };
-struct place { unsigned quick; uint64_t due_ms; };      /* of a worker slot, or of the manager */
+struct place { unsigned quick; uint64_t due_ms; bool died; };      /* of a worker slot, or of the manager */
 
 static struct {
     const struct options *options;
@@ -71,7 +72,11 @@ static uint64_t keep_child(enum child_kind kind, unsigned slot)
     struct place *p = place_of(kind, slot);
     if (has_child(kind, slot)) return 0;
     if (p->due_ms > clock_now.ms) return p->due_ms - clock_now.ms;
-    if (child_start(kind, slot, cycle_current, kind == CHILD_WORKER ? worker_run : manager_run)) return 0;
+    if (child_start(kind, slot, cycle_current, kind == CHILD_WORKER ? worker_run : manager_run)) {
+        if (p->died) metrics_note(METRIC_PROCESSES_RESPAWNED);
+        p->died = false;
+        return 0;
+    }
     p->due_ms = clock_now.ms + DELAY_MS;
     return DELAY_MS;
 }
@@ -117,6 +122,7 @@ static void note_death(const struct child *c, int status)
     bool quick = clock_now.ms - c->started_ms < QUICK_MS && status != 0;
     p->quick = quick ? p->quick + 1 : 0;
     p->due_ms = 0;
+    p->died = true;
     if (p->quick <= FREE_DEATHS) return;
     unsigned doublings = min_of(p->quick - FREE_DEATHS - 1, 10u);
     uint64_t delay = min_of((uint64_t) DELAY_MS << doublings, (uint64_t) DELAY_MOST_MS);

@@ -1,5 +1,6 @@
 /* handshake: from a plain conn to one with a session, either side. Never waits; the owner's timer limits it. */
 #include "tls/pair.h"
+#include "os/metrics.h"
 #include <openssl/x509v3.h>
 
 /* ---- how it ends ---- */
@@ -12,9 +13,40 @@ static void give_back(struct conn *c, struct tls *t)
 
 static void tell_failed(struct conn *c, struct tls *t)
 {
+    metrics_add(METRIC_SSL_FAILED, 1);
     t->broken = true;
     give_back(c, t);
     t->done(c, TLS_FAILED, (struct text) { NULL, 0 });
+}
+
+/* What the peer, or we, found wanting. */
+static void count_reason(unsigned long error)
+{
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL) return;
+    switch (ERR_GET_REASON(error)) {
+    case SSL_R_UNSUPPORTED_PROTOCOL: case SSL_R_NO_PROTOCOLS_AVAILABLE: case SSL_R_VERSION_TOO_LOW: case SSL_R_UNKNOWN_PROTOCOL: case SSL_R_WRONG_SSL_VERSION:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+        metrics_add(METRIC_SSL_NO_PROTOCOL, 1);
+        return;
+    case SSL_R_NO_SHARED_CIPHER:
+        metrics_add(METRIC_SSL_NO_CIPHER, 1);
+        return;
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE: case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED: case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN: case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+        metrics_add(METRIC_SSL_REJECTED, 1);
+        return;
+    }
+}
+
+void tls_count_fault(long fault)
+{
+    switch (fault) {
+    case X509_V_OK: metrics_add(METRIC_SSL_NO_CERT, 1); return;
+    case X509_V_ERR_CERT_HAS_EXPIRED: case X509_V_ERR_CERT_NOT_YET_VALID: metrics_add(METRIC_SSL_EXPIRED, 1); return;
+    case X509_V_ERR_CERT_REVOKED: metrics_add(METRIC_SSL_REVOKED, 1); return;
+    case X509_V_ERR_HOSTNAME_MISMATCH: case X509_V_ERR_IP_ADDRESS_MISMATCH: metrics_add(METRIC_SSL_MISNAMED, 1); return;
+    default: metrics_add(METRIC_SSL_UNVERIFIED, 1); return;
+    }
 }
 
 /* Our own trouble is of another level than what a client sends. */
@@ -22,6 +54,7 @@ static void explain_failure(struct conn *c, struct tls *t, int err)
 {
     enum log_level level = t->context->server ? L_INFO : L_ERR;
     int library = ERR_GET_LIB(ERR_peek_error());
+    count_reason(ERR_peek_error());
     if (t->refused) {
         ERR_clear_error();
         log_at(c->log, level, &c->about, 0, "handshake rejected");
@@ -59,15 +92,19 @@ static bool check_server(struct conn *c, struct tls *t)
     X509 *certificate = SSL_get0_peer_certificate(t->ssl);
     if (fault != X509_V_OK || !certificate) {
         log_at(c->log, L_ERR, &c->about, 0, "upstream SSL certificate verify error: (%ld:%s)", fault, X509_verify_cert_error_string(fault));
+        tls_count_fault(fault);
         return false;
     }
     if (!t->verify || bears_name(certificate, t->verify)) return true;
     log_at(c->log, L_ERR, &c->about, 0, "upstream SSL certificate does not match \"%s\"", t->verify);
+    tls_count_fault(X509_V_ERR_HOSTNAME_MISMATCH);
     return false;
 }
 
 static void finish(struct conn *c, struct tls *t)
 {
+    metrics_add(METRIC_SSL_HANDSHAKES, 1);
+    metrics_add(METRIC_SSL_REUSES, SSL_session_reused(t->ssl));
     if (!t->context->server && !check_server(c, t)) {
         tell_failed(c, t);
         return;
@@ -124,11 +161,19 @@ static void step(struct conn *c, struct tls *t)
     }
 }
 
+/* Its owner ends it. */
+static void time_out(struct conn *c, struct tls *t)
+{
+    metrics_add(METRIC_SSL_FAILED, 1);
+    metrics_add(METRIC_SSL_TIMEOUT, 1);
+    t->owner_ready(c, CONN_TIMEOUT);
+}
+
 static void handshake_ready(struct conn *c, unsigned what)
 {
     struct tls *t = c->layer;
     NEED(t, TLS_MAGIC);
-    if (what & CONN_TIMEOUT) t->owner_ready(c, CONN_TIMEOUT);
+    if (what & CONN_TIMEOUT) time_out(c, t);
     else step(c, t);
 }
 
@@ -222,7 +267,7 @@ static void gather_ready(struct conn *c, unsigned what)
 {
     struct tls *t = c->layer;
     NEED(t, TLS_MAGIC);
-    if (what & CONN_TIMEOUT) t->owner_ready(c, CONN_TIMEOUT);
+    if (what & CONN_TIMEOUT) time_out(c, t);
     else gather(c, t);
 }
 

@@ -172,6 +172,8 @@ bool        tls_peer_came(struct conn *c);        /* it gave a certificate */
 /* Is result only that nobody whom we trust has signed? */
 bool        tls_result_is_untrusted(long result);
 const char *tls_result_words(long result);
+/* For the metrics: a peer was refused because of its certificate; 0: it had to show one. */
+void tls_count_fault(long result);
 /* The session is not to be resumed. */
 void        tls_forget(struct conn *c);
 /* What is wrong with the peer's certificate: NULL when it is good; "NONE" when none was given. */

@@ -7,7 +7,13 @@
 
 struct resolver_values { struct resolver *resolver; span timeout; };
 
+/* What "status_zone=" counts, over all workers and generations. Resolvers of one name share it. */
+struct resolver_zone { struct resolver_zone *next; struct text name; struct resolver *resolver; struct resolver_counts *counts; };
+/* Of the configuration; NULL: none. */
+const struct resolver_zone *resolver_zones(const struct conf *cf);
+
 extern const struct conf_type resolver_type;
+extern struct module upstream_resolver_module;
 
 #define RESOLVER_ROWS(where) \
     D_TYPE(struct resolver_values, resolver, struct resolver *, &resolver_type, "resolver", where, NULL, "The DNS servers that names are asked of while serving; without it those of the system are, and /etc/hosts, where nginx refuses."), \
