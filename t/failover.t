@@ -10,6 +10,7 @@ my $w = Weir->new(conf => <<"EOC")->start;
 worker_processes 4;
 events { }
 http {
+    keepalive_requests 1000000;
     upstream u { zone u 64k; $servers keepalive 16; }
     server {
         listen 127.0.0.1:%%PORT_0%%;
