@@ -111,6 +111,7 @@ static void make_key(struct thread_job *j)
 {
     struct acme_agent *a = container_of(j, struct acme_agent, making.job);
     a->making.key = acme_key_make(a->making.kind);
+    OPENSSL_thread_stop();      /* the random generator of this thread lies in memory that is kept from dumps: not left there */
 }
 
 static void free_agent(struct acme_agent *a)

@@ -136,6 +136,7 @@ $leaves->close;
 is($waits->rest, '', 'who waits is not answered');
 ok($slow->wait_error(qr/\[info\].*client timed out.*client/), 'and given up at client_header_timeout');
 is(ask($slow, 1, ''), '200 quick', 'the worker lives');
+$slow->stop('TERM');      # who left is still waited for
 
 # ---- a responder by name, asked for where "resolver" says; both of certificates of clients and of our own
 my $dns = Weir::Dns->new('ocsp.test A 60 127.0.0.1');
