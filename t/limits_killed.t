@@ -85,7 +85,10 @@ cmp_ok($passed, '<=', 1 + $burst + $rate * $took, "never more than the rate allo
 cmp_ok($passed, '>=', 0.5 * $rate * $took, 'nor far less');
 
 # From a tenth of a second after the last one: the bucket is full, so that what passes is the rate.
+# Where a crowded machine lets it run empty meanwhile it is full again when a request is refused.
 my @after = grep { $_->[0] > $quiet + 0.1 } log_lines();
+my @full = grep { $after[$_][1] ne 'PASSED' } 0 .. $#after;
+@after = @after[$full[0] .. $full[-1]];
 my @let = grep { $_->[1] eq 'PASSED' } @after;
 my $want = 1 + $rate * ($let[-1][0] - $let[0][0]);
 ok(abs(@let - $want) <= 1 + $rate / 500, sprintf 'exact right afterwards: %d of %d passed, %.2f allowed', scalar @let, scalar @after, $want);
