@@ -18,6 +18,8 @@ http { server { listen 127.0.0.1:%%PORT_0%%; location / { return 200 "$pid"; } }
 EOC
 my $w = Weir->new(conf => $conf, daemon => 1, env => { KEPT => 'kept', DROPPED => 'dropped', TZ => 'UTC' })->start;
 $w->wait_workers(2);
+# All children are where they are to be: what they may do, and whose folder it is, is looked at and changed after that.
+wait_for(sub { !grep { (readlink("/proc/$_/cwd") // '') ne "$w->{dir}/logs" } split ' ', `pgrep -P ${\$w->pid}` }, 10);
 my ($pid) = $w->workers;
 my $nobody = getpwnam('nobody');
 my $nogroup = getgrnam('nogroup');
