@@ -71,9 +71,11 @@ is_deeply([sort keys %{ bodies('/late', 20) }], [0, 2, 3, 4], 'still ejected');
 
 # Three of four ejected: 25 % are healthy, which is less than 30 %.
 is_deeply(bodies('/half', 30), { 0 => 30 }, 'no client sees it');
-ok($w->wait_error(qr/upstream "half" is in panic: 1 of 4 peers are healthy, all are asked/), 'panic');
+sub panics { my ($name, $re) = @_; return wait_for(sub { bodies("/$name", 1); $w->error_log =~ $re }) }      # seen by a request, at most each 100 ms
+ok(panics('half', qr/upstream "half" is in panic: 1 of 4 peers are healthy, all are asked/), 'panic');
 is_deeply(bodies('/fear', 30), { 0 => 30 }, 'nor here');
-ok($w->wait_error(qr/upstream "fear" is in panic: 1 of 4 peers are healthy/), 'max_fails counts too');
+ok(panics('fear', qr/upstream "fear" is in panic: 1 of 4 peers are healthy/), 'max_fails counts too');
+bodies('/fear', 30);
 my ($n, $all) = (0, 0);
 for (grep { m{^/fear} } $w->wait_access(0), split /\n/, $w->access_log) { $all++; $n++ if /, / }
 ok($n > 15, "in panic the dead ones are asked again and again: $n of $all");
