@@ -6,18 +6,20 @@
  * Bounded: a server that has its part of all requests in hand, times the bound, is passed by as if it could not be asked.
  */
 #include "upstream/balance.h"
+#include "base/pages.h"
 #include "base/table.h"
 #include "eval/template.h"
 #include <zlib.h>
 
-enum { TRIES = 20, TRIES_BOUNDED = 256, POINTS = 160, POINTS_MAX = 1 << 27, INDEX_BITS_MAX = 16, LOOK_OVER = 32 };
+enum { TRIES = 20, TRIES_BOUNDED = 256, POINTS = 160, POINTS_MAX = 1 << 27, INDEX_BITS_MAX = 18, LOOK_OVER = 32 };
 
 /* Peers in one stretch that one server line, or lines of the same text, named. */
 struct run { uint32_t from, to; struct run *next; };
 struct ring_conf { struct template *key; double bound; };      /* bound 0: none */
 struct ring {
     uint32_t         count;
-    uint64_t        *points;         /* each: hash << 32 | number of the run; sorted */
+    uint64_t        *points;         /* each: hash << 32 | number of the run; sorted. Its area has the starts as well */
+    size_t           area;
     unsigned         bits;           /* of a hash, the upper ones: an index of starts */
     uint32_t        *starts;         /* the first point whose hash has these bits or more; one more at the end */
     struct run      *runs;
@@ -92,11 +94,25 @@ static uint32_t without_doubles(uint64_t *points, uint64_t count)
     return (uint32_t) kept;
 }
 
-static void index_points(struct ring *c, struct pool *pool)
+static void drop_points(void *arg)
+{
+    struct ring *c = arg;
+    pages_free(c->points, c->area);
+}
+
+/* So many points, and their index behind them. */
+static void make_room(struct ring *c, uint64_t total, struct pool *pool)
 {
     c->bits = 1;
-    while (c->bits < INDEX_BITS_MAX && 1u << c->bits < c->count) c->bits++;
-    c->starts = pool_array(pool, uint32_t, (1u << c->bits) + 1);
+    while (c->bits < INDEX_BITS_MAX && 1u << c->bits < total) c->bits++;
+    c->area = total * sizeof *c->points + ((1u << c->bits) + 1) * sizeof *c->starts;
+    c->points = pages_alloc(c->area);
+    c->starts = (uint32_t *) (c->points + total);
+    pool_cleanup(pool, drop_points, c);
+}
+
+static void index_points(struct ring *c)
+{
     uint32_t at = 0;
     for (uint32_t i = 0; i <= 1u << c->bits; i++) {
         while (at < c->count && c->points[at] >> (64 - c->bits) < i) at++;
@@ -132,7 +148,7 @@ static conf_result prepare(const struct group *g, struct peer_set *set, struct p
     struct table by_name;
     table_init(&by_name, scratch, false);
     c->runs = pool_array(pool, struct run, set->primary);
-    c->points = pool_alloc(pool, total * sizeof *c->points);
+    make_room(c, total, pool);
     uint64_t *end = c->points;
     uint32_t runs = 0, number;
     for (uint32_t i = 0; i < set->primary; i++) {
@@ -141,7 +157,7 @@ static conf_result prepare(const struct group *g, struct peer_set *set, struct p
     }
     sort_points(c->points, total);
     c->count = without_doubles(c->points, total);
-    index_points(c, pool);
+    index_points(c);
     pool_close(&scratch);
     c->bound = conf->bound;
     set->prepared = c;
@@ -150,10 +166,20 @@ static conf_result prepare(const struct group *g, struct peer_set *set, struct p
 
 /* ---- a request ---- */
 
+/* The first point not below hash. Hashes are spread evenly: it stands where its place between two starts says, give or take a few. */
 static uint32_t find_point(const struct ring *c, uint32_t hash)
 {
     uint64_t want = (uint64_t) hash << 32;
-    uint32_t low = c->starts[want >> (64 - c->bits)], high = c->starts[(want >> (64 - c->bits)) + 1];
+    uint32_t low = c->starts[want >> (64 - c->bits)], high = c->starts[(want >> (64 - c->bits)) + 1], step = 1;
+    if (low == high) return low;
+    uint32_t at = low + (uint32_t) ((uint64_t) (uint32_t) (hash << c->bits) * (high - low) >> 32);
+    if (c->points[at] < want) {
+        for (low = at + 1; at + step < high && c->points[at + step] < want; step *= 2) low = at + step + 1;
+        high = min_of(high, at + step);
+    } else {
+        for (high = at; at >= low + step && c->points[at - step] >= want; step *= 2) high = at - step;
+        if (at >= low + step) low = at - step + 1;
+    }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (c->points[middle] < want) low = middle + 1; else high = middle;

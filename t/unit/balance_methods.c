@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <zlib.h>
 
 struct module *module_list[] = { &eval_module, &upstream_groups_module, NULL };
 
@@ -320,6 +321,55 @@ static void test_random_two(void)
     ok(most - fewest <= 12, "two choices keep 5000 requests even: %u to %u", fewest, most);
 }
 
+/* The ring as nginx has it, made the plain way: whose point is the first not below the key's hash? */
+struct point { uint32_t hash, server; };
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct point *x = a, *y = b;
+    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
+    return x->server < y->server ? -1 : x->server > y->server;
+}
+
+static void test_ring_is_nginx(unsigned servers)
+{
+    struct group *g;
+    struct conf *cf = begin("ring", &g);
+    struct point *points = pool_alloc(pool, sizeof *points * servers * 3 * 160);
+    size_t n = 0;
+    unsigned wrong = 0, keys = 0;
+    for (unsigned i = 0; i < servers; i++) {
+        struct group_server s = { .address = pool_printf(pool, "127.0.0.1:%u", 1000 + i), .weight = 1 + i % 3, .max_fails = 1, .fail_timeout_ms = 10000 };
+        group_add_server(cf, g, &s);
+        char host[32];
+        int size = snprintf(host, sizeof host, "127.0.0.1%c%u", 0, 1000 + i);
+        uint32_t base = (uint32_t) crc32(0, (Bytef *) host, (uInt) size), before = 0;
+        for (unsigned k = 0; k < s.weight * 160; k++) {
+            before = (uint32_t) crc32(base, (Bytef *) &before, 4);       /* little-endian here */
+            points[n++] = (struct point) { before, i };
+        }
+    }
+    choose(cf, g, RING);
+    finish(cf);
+    state_private(g, pool);
+    qsort(points, n, sizeof *points, by_hash);
+    for (unsigned i = 0; i < 20000; i++, keys++) {
+        set_key(i);
+        uint32_t hash = (uint32_t) crc32(0, (const Bytef *) key.p, (uInt) key.n);
+        size_t low = 0, high = n;
+        while (low < high) {
+            size_t middle = (low + high) / 2;
+            if (points[middle].hash < hash) low = middle + 1; else high = middle;
+        }
+        struct pick p;
+        pick_open(&p, g, pool, &eval);
+        wrong += pick_next(&p) != &g->set->peers[points[low % n].server];
+        pick_done(&p, PEER_WELL, &quiet, NULL);
+    }
+    is_int(wrong, 0, "the ring of nginx");
+    diag("%u servers, %zu points, %u keys", servers, n, keys);
+}
+
 /* One key alone, and many: nobody gets more than his part and a quarter, and only who would is passed by. */
 static void test_bounded(void)
 {
@@ -476,6 +526,7 @@ int main(void)
     test_random_two();
     test_random_time();
     test_bounded();
+    for (unsigned n = 1; n <= 700; n = n * 3 + 1) test_ring_is_nginx(n);
     for (enum method m = LEAST_CONN; m < METHODS; m++) test_rules(m);
     for (enum method m = IP_HASH; m < RANDOM_TWO; m++) test_spread(m);
     for (enum method m = IP_HASH; m < RANDOM; m++) test_faithful(m);
