@@ -219,40 +219,48 @@ static struct socks_login split_login(struct text login)
     return (struct socks_login) { text_upto(login, (size_t) colon), text_from(login, (size_t) colon + 1) };
 }
 
-static struct socks_request target_of(const struct forward *f)
+static struct socks_request to_address(const struct addr *a, uint16_t port)
 {
-    const struct addr *a = f->count ? &f->addrs[0] : NULL;
-    struct socks_request q = { SOCKS_NAME, f->r->host, f->ask.port };
-    if (!a) return q;
-    bool four = a->family == AF_INET;
-    q.kind = four ? SOCKS_IPV4 : SOCKS_IPV6;
-    q.host = four ? text_of((const char *) &a->in.sin_addr, sizeof a->in.sin_addr) : text_of((const char *) &a->in6.sin6_addr, sizeof a->in6.sin6_addr);
-    return q;
+    if (a->family == AF_INET) return (struct socks_request) { SOCKS_IPV4, text_of((const char *) &a->in.sin_addr, sizeof a->in.sin_addr), port };
+    return (struct socks_request) { SOCKS_IPV6, text_of((const char *) &a->in6.sin6_addr, sizeof a->in6.sin6_addr), port };
+}
+
+/* The name, or the addresses that we have found it to have and that were looked at. */
+static void set_socks_targets(struct via *v, struct socks_request *room, const struct forward *f)
+{
+    v->targets = room;
+    v->count = max_of(f->count, 1u);
+    room[0] = (struct socks_request) { SOCKS_NAME, f->r->host, f->ask.port };
+    for (uint32_t i = 0; i < f->count; i++) room[i] = to_address(&f->addrs[i], f->ask.port);
 }
 
 static struct via *make_via(struct request *r, const struct forward *f, const struct forward_parent *p)
 {
     struct via *v = pool_new(r->pool, struct via);
     bool socks = p->kind == PARENT_SOCKS;
-    *v = (struct via) { .kind = socks ? VIA_SOCKS : VIA_CONNECT, .inside = p->kind == PARENT_HTTPS, .target = { SOCKS_NAME, request_original(r) ? forward_proxy_original_host(r) : r->host, f->ask.port } };
+    struct socks_request *targets = pool_array(r->pool, struct socks_request, FORWARD_ADDRESSES);
+    *v = (struct via) { .kind = socks ? VIA_SOCKS : VIA_CONNECT, .inside = p->kind == PARENT_HTTPS, .targets = targets, .count = 1 };
     if (!socks) {
+        targets[0] = (struct socks_request) { SOCKS_NAME, request_original(r) ? forward_proxy_original_host(r) : r->host, f->ask.port };
         v->authorization = forward_proxy_parent_login(r, f);
         return v;
     }
-    v->target = target_of(f);
+    set_socks_targets(v, targets, f);
     v->login = split_login(login_of(r, p));
     return v;
 }
 
-/* Connections that lead to the same place, for the same login. */
+/* Connections that lead to the same place, or to one of the same places, for the same login. */
 static uint64_t tag_of(struct request *r, const struct via *v)
 {
-    const struct text parts[] = { v->login.user, v->login.password, v->authorization, v->target.host };
+    const struct text parts[] = { v->login.user, v->login.password, v->authorization };
     struct build b = build_in_pool(r->pool, 256, 0);
-    build_fmt(&b, "%d %d %u", v->kind, v->target.kind, v->target.port);
-    for (size_t i = 0; i < countof(parts); i++) {
-        build_fmt(&b, " %zu:", parts[i].n);
-        build_text(&b, parts[i]);
+    build_fmt(&b, "%d %u", v->kind, v->targets[0].port);
+    for (size_t i = 0; i < countof(parts) + v->count; i++) {
+        const struct socks_request *q = i < countof(parts) ? NULL : &v->targets[i - countof(parts)];
+        const struct text part = q ? q->host : parts[i];
+        build_fmt(&b, " %d:%zu:", q ? (int) q->kind : 0, part.n);
+        build_text(&b, part);
     }
     return secure_digest(build_done(&b));
 }

@@ -419,12 +419,17 @@ void exchange_end_try(struct exchange *x, enum peer_verdict how)
     if (unlikely(x->pick.group->queue != NULL)) queue_wake(x->pick.group);
 }
 
-void exchange_replay(struct exchange *x)
+void exchange_again(struct exchange *x)
 {
-    log_at(x->r->log, L_INFO, x->r->about, 0, "upstream had closed a kept connection, asking again on a new one");
     conn_close(&x->conn);
     x->fresh = true;
     exchange_ask(x);
+}
+
+void exchange_replay(struct exchange *x)
+{
+    log_at(x->r->log, L_INFO, x->r->about, 0, "upstream had closed a kept connection, asking again on a new one");
+    exchange_again(x);
 }
 
 /* TLS has told of its own errors. */

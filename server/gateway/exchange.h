@@ -199,6 +199,8 @@ void exchange_next(struct exchange *x);
 void exchange_end_try(struct exchange *x, enum peer_verdict how);
 /* The peer in hand had closed a kept connection: it is asked again, over a new one. */
 void exchange_replay(struct exchange *x);
+/* The same without a word: what was said over the connection came to nothing. */
+void exchange_again(struct exchange *x);
 /* The connection broke (conn->error), or the peer closed it before its answer was complete. */
 void exchange_broken(struct exchange *x, enum io how, const char *call);
 /* The line about that alone. */

@@ -136,7 +136,7 @@ static void ask_another(struct exchange *x)
 
 /* ---- whether ---- */
 
-static bool in_time(const struct exchange *x)
+bool retry_in_time(const struct exchange *x)
 {
     return !x->conf->next_timeout.ms || clock_now.ms - x->started_ms < x->conf->next_timeout.ms;
 }
@@ -155,7 +155,7 @@ static bool allowed(const struct exchange *x, unsigned reason)
     if (x->asked && !method_row(x->r->method)->idempotent) want |= NEXT_NON_IDEMPOTENT;
     if ((x->conf->next_upstream & want) != want) return false;
     if (x->asked && x->send.streaming) return false;    /* what went up is gone */
-    return in_time(x) && affordable(x);
+    return retry_in_time(x) && affordable(x);
 }
 
 bool retry_allowed(const struct exchange *x, unsigned reason)
@@ -195,7 +195,7 @@ bool retry_denied(struct exchange *x)
     log_at(x->r->log, L_ERR, x->r->about, 0, "access to the upstream is denied");
     x->last->status = status_of(NEXT_DENIED);
     exchange_end_try(x, PEER_UNASKED);
-    if (x->pick.tries && x->conf->next_upstream & NEXT_DENIED && in_time(x)) return true;
+    if (x->pick.tries && x->conf->next_upstream & NEXT_DENIED && retry_in_time(x)) return true;
     exchange_fail(x, status_of(NEXT_DENIED));
     return false;
 }

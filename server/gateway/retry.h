@@ -34,6 +34,8 @@ void retry_second(struct exchange *y, const struct exchange *x);
 void retry_take_over(struct exchange *y, const struct exchange *x);
 /* Would another peer be asked for this reason? */
 bool retry_allowed(const struct exchange *x, unsigned reason);
+/* May more still be tried (proxy_next_upstream_timeout and its like)? */
+bool retry_in_time(const struct exchange *x);
 /* The peer in hand may not be asked (allow_upstream). True: another one is; false: the client has its answer. */
 bool retry_denied(struct exchange *x);
 /* The failure is that of a kept connection that the peer had closed: it was not answered because it was not read. */

@@ -7,6 +7,8 @@ enum via_step { VIA_CHOICE, VIA_LOGIN, VIA_REPLY, VIA_STATUS, VIA_FIELDS };
 
 struct via_run {
     enum via_step   step;
+    size_t          at;                /* which of the targets is asked for … */
+    const struct peer *peer;           /* … this one: another one begins anew */
     size_t          want;              /* of SOCKS: the bytes in hand that the message takes at least */
     unsigned        status;            /* of CONNECT's answer */
     struct h1_parse parse;
@@ -91,11 +93,14 @@ static bool say(struct exchange *x, const struct build *b, enum via_step next, s
     return flush(x);
 }
 
+static const struct socks_request *target_of(const struct exchange *x) { return &x->via->targets[x->via_run->at]; }
+
 static bool say_target(struct exchange *x)
 {
     struct build b = build_in_pool(x->r->pool, 64, 0);
-    if (socks_put_connect(&b, &x->via->target)) return say(x, &b, VIA_REPLY, 1);
-    log_at(x->r->log, L_ERR, x->r->about, 0, "a name that SOCKS cannot tell: \"%.*s\"", TEXT_ARG(x->via->target.host));
+    const struct socks_request *q = target_of(x);
+    if (socks_put_connect(&b, q)) return say(x, &b, VIA_REPLY, 1);
+    log_at(x->r->log, L_ERR, x->r->about, 0, "a name that SOCKS cannot tell: \"%.*s\"", TEXT_ARG(q->host));
     refused(x, 502);
     return false;
 }
@@ -111,11 +116,12 @@ static bool say_login(struct exchange *x)
 static bool say_connect(struct exchange *x)
 {
     const struct via *v = x->via;
+    const struct socks_request *q = target_of(x);
     struct build b = build_in_pool(x->r->pool, 256, 0);
     for (int i = 0; i < 2; i++) {
         build_c(&b, i ? "Host: " : "CONNECT ");
-        build_text(&b, v->target.host);
-        build_fmt(&b, ":%u%s", v->target.port, i ? "\r\n" : " HTTP/1.1\r\n");
+        build_text(&b, q->host);
+        build_fmt(&b, ":%u%s", q->port, i ? "\r\n" : " HTTP/1.1\r\n");
     }
     if (v->authorization.n) build_fmt(&b, "Proxy-Authorization: %.*s\r\n", TEXT_ARG(v->authorization));
     build_lit(&b, "\r\n");
@@ -133,6 +139,17 @@ static bool take_choice(struct exchange *x, unsigned method)
     return false;
 }
 
+/* Is there another address that may be reached where this one was not? Not where we are not let there. */
+static bool try_next(struct exchange *x, unsigned reply)
+{
+    struct via_run *w = x->via_run;
+    if (reply == SOCKS_NOT_ALLOWED || reply == SOCKS_NO_COMMAND || w->at + 1 >= x->via->count || !retry_in_time(x)) return false;
+    leave(x);
+    w->at++;
+    exchange_again(x);
+    return true;
+}
+
 static bool take_reply(struct exchange *x, unsigned reply)
 {
     if (reply == SOCKS_SUCCEEDED) {
@@ -140,8 +157,9 @@ static bool take_reply(struct exchange *x, unsigned reply)
         done(x);
         return false;
     }
-    log_at(x->r->log, L_ERR, x->r->about, 0, "upstream does not lead to %.*s:%u: %s", TEXT_ARG(x->r->host), x->via->target.port, socks_reply_words(reply));
-    refused(x, reply == SOCKS_NOT_ALLOWED ? 403 : reply == SOCKS_TOO_LATE ? 504 : 502);
+    struct text which = x->via->count > 1 ? pool_printf(x->r->pool, ", address %zu of %zu", x->via_run->at + 1, x->via->count) : T("");
+    log_at(x->r->log, L_ERR, x->r->about, 0, "upstream does not lead to %.*s:%u%.*s: %s", TEXT_ARG(x->r->host), target_of(x)->port, TEXT_ARG(which), socks_reply_words(reply));
+    if (!try_next(x, reply)) refused(x, reply == SOCKS_NOT_ALLOWED ? 403 : reply == SOCKS_TOO_LATE ? 504 : 502);
     return false;
 }
 
@@ -185,7 +203,7 @@ static bool take_head(struct exchange *x)
         not_admitted(x, x->via->authorization.n ? "refuses our user and password (407)" : "wants a user and a password (407)");
         return false;
     }
-    log_at(x->r->log, L_ERR, x->r->about, 0, "upstream does not lead to %.*s:%u: it answered %d", TEXT_ARG(x->r->host), x->via->target.port, status);
+    log_at(x->r->log, L_ERR, x->r->about, 0, "upstream does not lead to %.*s:%u: it answered %d", TEXT_ARG(x->r->host), target_of(x)->port, status);
     refused(x, status == 403 || status == 429 || status == 503 || status == 504 ? status : 502);
     return false;
 }
@@ -258,7 +276,8 @@ void via_start(struct exchange *x)
     struct conn *c = x->conn;
     struct request *r = x->r;
     struct build b = build_in_pool(r->pool, 8, 0);
-    x->via_run = pool_new(r->pool, struct via_run);
+    if (!x->via_run) x->via_run = pool_new(r->pool, struct via_run);
+    *x->via_run = (struct via_run) { .peer = x->pick.peer, .at = x->via_run->peer == x->pick.peer ? x->via_run->at : 0 };
     x->early = T("");
     chunk_drop(&x->head);
     x->head = chunk_open(max_of((size_t) CHUNK_USUAL, (size_t) x->conf->buffer_size.bytes));
