@@ -173,7 +173,7 @@ static bool read_parameter(struct conf *cf, struct http_check *c, struct text w)
     if (text_starts(w, T("keepalive_time="))) return span_after(w, T("keepalive_time="), &c->keepalive_ms);
     if (text_starts(w, T("fails="))) return number_after(w, T("fails="), 1, INT32_MAX, &h->fails);
     if (text_starts(w, T("passes="))) return number_after(w, T("passes="), 1, INT32_MAX, &h->passes);
-    if (text_starts(w, T("uri=/"))) return (c->uri = pool_text(cf->pool, text_from(w, 4))).n > 0;
+    if (text_starts(w, T("uri=/")) || text_starts(w, T("uri=http://")))      /* absolute: for proxies, RFC 9112 3.2.2 */ return (c->uri = pool_text(cf->pool, text_from(w, 4))).n > 0;
     if (text_starts(w, T("match=")) && w.n > 6) return (c->match = match_named(cf, text_from(w, 6))) != NULL;
     if (text_eq(w, T("mandatory"))) return h->mandatory = true;
     if (text_eq(w, T("persistent"))) return h->persistent = true;
@@ -232,7 +232,7 @@ static const struct conf_type type = {
     .min = 0, .max = 16, .parse = parse,
 };
 static const struct directive rows[] = {
-    D_DO(&type, "health_check", IN_LOCATION, "[parameters]", NULL, "Asks the servers of the group that this location passes to, from time to time, and takes out those that do not answer well."),
+    D_DO(&type, "health_check", IN_LOCATION, "[parameters]", NULL, "Asks the servers of the group that this location passes to, from time to time, and takes out those that do not answer well. Servers that are proxies are asked for an absolute uri=http://..., and so checked with all that lies behind them."),
     { .name = NULL },
 };
 static const struct process_part process = { .worker_end = quit };
