@@ -1,33 +1,30 @@
 #include "gateway/exchange.h"
+#include "process/cycle.h"
 #include "base/siphash.h"
 #include <errno.h>
 
 /* ---- sessions that may be resumed ---- */
 
-enum { PLACES = 1024, DER_MOST = 8192 };
+/* The last one of each peer and params, of all workers. The zone lives on over reloads, what is in it does not serve after one: what
+ * was agreed on by other settings is not taken. */
+static struct tls_cache *sessions;
 
-/* The last one of each peer and params, of this worker; two that meet in a place push each other out. */
-struct session { uint64_t tag; size_t n; char der[]; };
-static struct session *sessions[PLACES];
+enum { SESSIONS_SIZE = 4 << 20, SESSIONS_LAYOUT = 0x73656331 };
 
-static void keep_session(struct conn *c, struct text der)
+bool secure_share(void)
 {
-    uint64_t tag = tls_tag(c);
-    struct session **place = &sessions[tag % PLACES];
-    if (!tag || der.n > DER_MOST) return;
-    if (!*place || (*place)->n < der.n) {
-        free(*place);
-        *place = base_alloc(sizeof **place + der.n);
-    }
-    (*place)->tag = tag;
-    (*place)->n = der.n;
-    memcpy((*place)->der, der.p, der.n);
+    secure_digest(T(""));         /* its key is that of all children */
+    struct zone *z = shm_open_zone(T("upstream ssl sessions"), SESSIONS_SIZE, SESSIONS_LAYOUT, NULL);
+    if (z) sessions = tls_cache_open(z);
+    return z != NULL;
 }
 
-static struct text find_session(uint64_t tag)
+static struct text name_of(const uint64_t *tag) { return text_of((const char *) tag, sizeof *tag); }
+
+static void keep_session(struct conn *c, struct text der, uint64_t seconds)
 {
-    const struct session *s = sessions[tag % PLACES];
-    return s && s->tag == tag ? text_of(s->der, s->n) : (struct text) { NULL, 0 };
+    uint64_t tag = tls_tag(c);
+    if (tag && sessions) tls_cache_keep(sessions, name_of(&tag), der, seconds);
 }
 
 const struct tls_hooks secure_hooks = { .session = keep_session };
@@ -46,7 +43,7 @@ void secure_seal(struct secure *s)
 {
     char room[1024];
     struct build b = build_in_room(room, sizeof room);
-    build_fmt(&b, "%p %zu ", (void *) s->context, s->name.n);
+    build_fmt(&b, "%llu %p %zu ", (unsigned long long) cycle_current->number, (void *) s->context, s->name.n);
     build_text(&b, s->name);
     build_char(&b, ' ');
     build_text(&b, s->verify);
@@ -85,6 +82,7 @@ static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
 {
     struct exchange *x = c->owner;
     NEED(x, EXCHANGE_MAGIC);
+    uint64_t tag = tls_tag(c);
     (void) said;
     if (outcome == TLS_READY) {
         x->conn = c;
@@ -92,6 +90,7 @@ static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
         else exchange_begin(x, c);
         return;
     }
+    if (tag && sessions) tls_cache_forget(sessions, name_of(&tag));      /* it may be what was wrong */
     x->conn_sent = c->sent;          /* bytes of handshakes do not count */
     x->conn_received = c->received;
     retry(x, NEXT_ERROR);
@@ -99,11 +98,12 @@ static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
 
 void secure_start(struct exchange *x)
 {
+    static char room[TLS_SESSION_MOST];
     struct conn *c = x->conn;
     const struct secure *s = x->secure;
     uint64_t tag = s->reuse ? tag_of(x) : 0;
     struct tls_target to = { .name = s->name, .verify = s->verify, .tag = tag, .pair = s->pair, .ring = &s->ring };
-    if (tag) to.session = find_session(tag);
+    if (tag && sessions) to.session = text_of(room, tls_cache_find(sessions, name_of(&tag), room));
     c->owner = x;
     c->ready = ready;
     c->log = x->r->log;

@@ -17,8 +17,11 @@ struct secure {
     uint64_t            params;      /* stands for all above but reuse: connections with equal ones may serve each other's requests */
 };
 
-/* For the contexts of clients: keeps what may be resumed, in this worker. */
+/* For the contexts of clients: keeps what may be resumed. */
 extern const struct tls_hooks secure_hooks;
+
+/* In the master, for each generation that speaks TLS to upstreams: workers keep sessions with them each for all. False after a log line. */
+bool secure_share(void);
 
 /* Of what may be a client's: under a secret key none can be made to stand for another. Never 0. */
 uint64_t secure_digest(struct text t);

@@ -43,7 +43,7 @@ struct secure_conf {
     SECURE_ROW(S, s.crl, struct text, &tls_conf_file, P "crl", NULL, SINCE, "A file of lists of revoked certificates, for those of proxied servers.",), \
     SECURE_ROW(S, s.server_name, flag, &conf_flag, P "server_name", SNI, SINCE, "Whether " P "name is told to the proxied server in the handshake.",), \
     SECURE_ROW(S, s.name, struct template *, &conf_template, P "name", NAME, SINCE, "The name that the certificate of the proxied server must bear, and that it is told" NAME_HELP ".",), \
-    SECURE_ROW(S, s.session_reuse, flag, &conf_flag, P "session_reuse", "on", SINCE, "Whether sessions with proxied servers are resumed.",)
+    SECURE_ROW(S, s.session_reuse, flag, &conf_flag, P "session_reuse", "on", SINCE, "Whether sessions with proxied servers are resumed: by any worker, whichever has made them, for as long as the server said, or until a reload.",)
 
 /* Who makes contexts while a generation is opened: those that say the same are made once. */
 struct secure_opening { struct cycle *cycle; struct pool *scratch; struct table made; };

@@ -7,7 +7,7 @@
 
 #define CACHE_MAGIC 0x544c4353u
 #define SAVED_MAGIC 0x544c5356u
-enum { ID_MAX = SSL_MAX_SSL_SESSION_ID_LENGTH, DER_MAX = 8192, DER_USUAL = 256, EVICT_MOST = 32 };
+enum { ID_MAX = SSL_MAX_SSL_SESSION_ID_LENGTH, DER_MAX = TLS_SESSION_MOST, DER_USUAL = 256, EVICT_MOST = 32 };
 
 struct saved {
     unsigned      magic;
@@ -169,6 +169,34 @@ struct tls_cache_figures tls_cache_figures(struct tls_cache *k)
     return f;
 }
 
+/* ---- sessions of ours ---- */
+
+void tls_cache_keep(struct tls_cache *k, struct text name, struct text der, uint64_t seconds)
+{
+    ASSERT(name.n && name.n <= ID_MAX);
+    if (der.n <= DER_MAX && seconds) store(k, (const unsigned char *) name.p, name.n, der, seconds);
+}
+
+size_t tls_cache_find(struct tls_cache *k, struct text name, char *room)
+{
+    return fetch(k, (const unsigned char *) name.p, name.n, room);
+}
+
+void tls_cache_forget(struct tls_cache *k, struct text name)
+{
+    lock_cache(k);
+    struct saved *s = find(k, (const unsigned char *) name.p, name.n);
+    if (s) drop(k, s);
+    shm_unlock(&k->lock);
+}
+
+/* RFC 8446 4.6.1, RFC 5077 3.3: what the server says, at most seven days; else as long as ours. */
+static uint64_t lasts_s(const SSL_SESSION *session)
+{
+    uint64_t hint = SSL_SESSION_has_ticket(session) ? SSL_SESSION_get_ticket_lifetime_hint(session) : 0;
+    return hint ? min_of(hint, (uint64_t) 604800) : (uint64_t) SSL_SESSION_get_timeout(session);
+}
+
 /* ---- OpenSSL's side ---- */
 
 static struct text serialise(SSL_SESSION *session, char *room)
@@ -191,7 +219,7 @@ static int session_made(SSL *ssl, SSL_SESSION *session)
     const unsigned char *id = SSL_SESSION_get_id(session, &n);
     if (!t->context->server) {
         struct text der = t->context->hooks && t->context->hooks->session ? serialise(session, room) : (struct text) { NULL, 0 };
-        if (!text_empty(der)) t->context->hooks->session(c, der);
+        if (!text_empty(der)) t->context->hooks->session(c, der, lasts_s(session));
         return 0;
     }
     /* TLS 1.3 with tickets: the client keeps it */

@@ -57,8 +57,8 @@ struct tls_hooks {
     /* The client speaks acme-tls/1 and nothing else (RFC 8737 3): presents the certificate that it looks for, by tls_present_only.
      * False: it looks in vain, and the handshake goes its usual way. */
     bool (*challenge)(struct conn *c, struct text name);
-    /* Client side: a session that tls_connect may resume later, DER, valid during the call. */
-    void (*session)(struct conn *c, struct text der);
+    /* Client side: a session that tls_connect may resume later, for so many seconds; DER, valid during the call. */
+    void (*session)(struct conn *c, struct text der, uint64_t seconds);
 };
 
 /* Records that begin small, so that a client can read the first of them when few packets are there: low bytes each for so many
@@ -219,6 +219,13 @@ unsigned tls_swaps_take(struct tls_swaps *k, const struct log *log);
 struct tls_cache *tls_cache_open(struct zone *z);
 struct tls_cache_figures { uint64_t stored, found, missed, evicted; unsigned now; };
 struct tls_cache_figures tls_cache_figures(struct tls_cache *cache);
+
+/* For sessions of ours with servers: one under each name (at most 32 bytes), the last. What is longer than TLS_SESSION_MOST is not kept. */
+enum { TLS_SESSION_MOST = 8192 };
+void   tls_cache_keep(struct tls_cache *cache, struct text name, struct text der, uint64_t seconds);
+/* Bytes of DER in room, TLS_SESSION_MOST large; 0: there is none, or its time is over. */
+size_t tls_cache_find(struct tls_cache *cache, struct text name, char *room);
+void   tls_cache_forget(struct tls_cache *cache, struct text name);
 
 /* ---- tickets ---- */
 

@@ -144,9 +144,9 @@ static struct text protocols(struct conn *c) { (void) c; return T("\2h2\10http/1
 static char   saved[4096];
 static size_t saved_n;
 static unsigned saved_count;
-static void keep_session(struct conn *c, struct text der)
+static void keep_session(struct conn *c, struct text der, uint64_t seconds)
 {
-    (void) c;
+    (void) c, (void) seconds;
     saved_count++;
     saved_n = der.n;
     memcpy(saved, der.p, der.n);
