@@ -136,8 +136,23 @@ static EVP_PKEY *read_engine(struct text from, const char **wrong_out)
     ENGINE_free(engine);
     return key;
 }
+
+static const char *use_engine(const char *name)
+{
+    ENGINE *engine = ENGINE_by_id(name);
+    if (!engine) return "ENGINE_by_id() failed";
+    bool fine = ENGINE_set_default(engine, ENGINE_METHOD_ALL) == 1;
+    ENGINE_free(engine);
+    return fine ? NULL : "ENGINE_set_default() failed";
+}
 #pragma GCC diagnostic pop
 #else
+static const char *use_engine(const char *name)
+{
+    (void) name;
+    return "this OpenSSL has no engines";
+}
+
 static EVP_PKEY *read_engine(struct text from, const char **wrong_out)
 {
     (void) from;
@@ -145,6 +160,18 @@ static EVP_PKEY *read_engine(struct text from, const char **wrong_out)
     return NULL;
 }
 #endif
+
+bool tls_engine_use(struct text name, const struct log *log)
+{
+    char room[256];
+    struct build b = build_in_room(room, sizeof(room));
+    build_text(&b, name);
+    build_char(&b, 0);
+    ERR_clear_error();
+    const char *wrong = build_ok(&b) ? use_engine(room) : "its name is too long";
+    if (wrong) tls_log(log, L_EMERG, NULL, 0, "the engine \"%.*s\" of \"ssl_engine\" cannot be used: %s", TEXT_ARG(name), wrong);
+    return !wrong;
+}
 
 const char *tls_pair_key(struct text from, const struct tls_keyring *ring, struct tls_loaded *out)
 {
