@@ -26,7 +26,10 @@ my %names = map { (visit($w))[0] => 1 } 1 .. 12;
 is(join(' ', keys %names), $first, 'all workers seal with it');
 ok($w->reload, 'a reload');
 is(join(' ', visit($w, '-sess_in', $session)), "$first r", 'after it as well, and a client comes back');
+my $old = $w->pid;
 ok($w->upgrade, 'a new binary');
+kill QUIT => $old;
+ok(wait_for(sub { !Weir::alive($old) }), 'the old one leaves');
 is(join(' ', visit($w, '-sess_in', $session)), "$first r", 'after it as well, and a client comes back');
 
 my $quick = server('2s');
