@@ -5,7 +5,7 @@
 static conf_result parse_engine(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d, (void) field;
-    return tls_engine_use(cf->words[1], log_main) ? NULL : conf_said;
+    return tls_engine_use(cf->words[1], cf->file, cf->line, log_main) ? NULL : conf_said;
 }
 
 static const struct conf_type type_engine = { .syntax = "device", .min = 1, .max = 1, .parse = parse_engine };

@@ -161,7 +161,7 @@ static EVP_PKEY *read_engine(struct text from, const char **wrong_out)
 }
 #endif
 
-bool tls_engine_use(struct text name, const struct log *log)
+bool tls_engine_use(struct text name, const char *file, unsigned line, const struct log *log)
 {
     char room[256];
     struct build b = build_in_room(room, sizeof(room));
@@ -169,7 +169,7 @@ bool tls_engine_use(struct text name, const struct log *log)
     build_char(&b, 0);
     ERR_clear_error();
     const char *wrong = build_ok(&b) ? use_engine(room) : "its name is too long";
-    if (wrong) tls_log(log, L_EMERG, NULL, 0, "the engine \"%.*s\" of \"ssl_engine\" cannot be used: %s", TEXT_ARG(name), wrong);
+    if (wrong) tls_log(log, L_EMERG, NULL, 0, "the engine \"%.*s\" cannot be used in %s:%u: %s", TEXT_ARG(name), file, line, wrong);
     return !wrong;
 }
 

@@ -110,8 +110,9 @@ struct tls_context *tls_context_open(const struct tls_settings *s, const struct 
 /* Before the first key is read: private parts of keys then lie in memory that is in no core dump, not swapped where the system
  * allows it, and wiped when freed. Room for this many keys, and as many again for reloads, twice. Later calls change nothing. */
 void tls_protect_keys(size_t keys);
-/* From now on the engine called name does what it can, in this process and its children. False after an [emerg] line. */
-bool tls_engine_use(struct text name, const struct log *log);
+/* From now on the engine called name does what it can, in this process and its children. False after an [emerg] line, which tells of
+ * the place that asked for it. */
+bool tls_engine_use(struct text name, const char *file, unsigned line, const struct log *log);
 /* Can certificates be compressed (RFC 8879)? */
 bool tls_compresses(void);
 /* Sessions made from it live on. NULL is fine. */
