@@ -63,6 +63,13 @@ $w->write_file('etc/modules-enabled/50-mod-http-echo.conf', "load_module modules
 is($code, 1, 'load_module of an nginx module: refused');
 like($said, qr{\[emerg\].*ngx_http_echo_module\.so.*in \S+/modules-enabled/50-mod-http-echo\.conf:1}, 'by file and line') or diag $said;
 
+# But what weir has built in is not missed.
+$w = installed(Weir->new(plain => 1), ssl => $has_ssl);
+$w->write_file('etc/modules-enabled/50-mod-http-acme.conf', "load_module modules/ngx_http_acme_module.so;\n");
+($code, $said) = $w->t_binary;
+is($code, $has_ssl ? 0 : 1, 'load_module of what is built in') or diag $said;
+like($said, qr{\[warn\] "load_module" has no effect, what "modules/ngx_http_acme_module\.so" brings is part of weir in \S+/50-mod-http-acme\.conf:1}, 'a warning') if $has_ssl;
+
 # Sites: (name, the directive that stops it unless it is there, text)
 my $params = "$Weir::top/conf";
 my @sites = (

@@ -218,6 +218,8 @@ __attribute__((format(printf, 4, 5))) void conf_error_at(struct conf *cf, const 
 /* A path as nginx completes it: relative to the prefix (or to the folder of the main file). In the conf's pool, NUL-ended. */
 struct text conf_full_path(struct conf *cf, struct text path, bool from_conf_folder);
 
+/* Whether this weir has a directive of that name anywhere. */
+bool conf_knows(struct text name);
 /* Nearest known directive name that may stand in one of kinds, or empty. */
 struct text conf_nearest(struct text name, uint32_t kinds);
 /* "http, server, location, if in location" */

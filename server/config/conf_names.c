@@ -96,6 +96,8 @@ bool conf_register(void)
     return fine;
 }
 
+bool conf_knows(struct text name) { return conf_names_find(name) != NULL; }
+
 struct text conf_nearest(struct text name, uint32_t kinds)
 {
     struct text best = { NULL, 0 }, key;

@@ -182,10 +182,23 @@ static conf_result parse_threads(struct conf *cf, const struct directive *d, voi
     return NULL;
 }
 
+/* Modules that packages of nginx bring as files and that weir has built in, told by a directive of each. */
+static const struct { const char *file, *directive; } built_in[] = {
+    { "ngx_http_brotli_filter_module.so", "brotli" }, { "ngx_http_brotli_static_module.so", "brotli_static" }, { "ngx_http_zstd_filter_module.so", "zstd" },
+    { "ngx_http_zstd_static_module.so", "zstd_static" }, { "ngx_http_geoip2_module.so", "geoip2" }, { "ngx_http_acme_module.so", "acme_issuer" },
+};
+
 static conf_result parse_load(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d, (void) field;
-    return conf_say(cf, "!dynamic modules are not supported yet, \"%s\" cannot be loaded", cf->words[1].p);
+    const char *path = cf->words[1].p, *slash = strrchr(path, '/');
+    for (size_t i = 0; i < countof(built_in); i++) {
+        if (strcmp(slash ? slash + 1 : path, built_in[i].file) != 0) continue;
+        if (!conf_knows(text_c(built_in[i].directive))) return conf_say(cf, "!this weir was built without what \"%s\" brings", path);
+        conf_warn(cf, "\"load_module\" has no effect, what \"%s\" brings is part of weir", path);
+        return NULL;
+    }
+    return conf_say(cf, "!weir loads no modules of nginx, \"%s\": remove this line if the site uses nothing of it", path);
 }
 
 /* ---- error_log ---- */
@@ -320,7 +333,7 @@ static const struct directive core_rows[] = {
     CORE(thread_pools, &type_threads, "thread_pool", "default threads=32 max_queue=65536",
         "A named pool of threads for reading and sending files, and how many tasks may wait for it."),
     D_DO(&type_load, "load_module", IN_MAIN, NULL, NULL,
-        "Loads a dynamic module; weir has all its modules built in, and refuses this directive."),
+        "Loads a dynamic module of nginx. weir's are all built in: what it has anyway (brotli, zstd, geoip2, acme) is passed over with a warning, another is refused."),
     D_NONE("lock_file", IN_MAIN, "file", "\"" WEIR_LOCK_PATH "\"",
         "Prefix of lock files; weir's processes lock in shared memory and need none."),
     D_NONE("timer_resolution", IN_MAIN, "interval", NULL,

@@ -100,7 +100,7 @@ static void test_rest(void)
     wrong("thread_pool a max_queue=3;", "\"thread_pool\" must have \"threads\" parameter in test.conf:1");
     wrong("thread_pool a threads=0;", "invalid threads value \"threads=0\" in test.conf:1");
     wrong("thread_pool a threads=2; thread_pool a threads=2;", "duplicate thread pool \"a\" in test.conf:1");
-    wrong("load_module x.so;", "dynamic modules are not supported yet, \"x.so\" cannot be loaded in test.conf:1");
+    wrong("load_module x.so;", "weir loads no modules of nginx, \"x.so\": remove this line if the site uses nothing of it in test.conf:1");
     core("lock_file a; timer_resolution 1s; debug_points stop;");
     ok(strstr(said, "the \"lock_file\" directive has no effect") && strstr(said, "the \"timer_resolution\" directive has no effect"), "no effect, and says so");
 }
