@@ -1,12 +1,13 @@
 /* access: who may come in, by address: the first rule that fits decides; where none does, there is nothing to say. */
 #include "modules/module.h"
+#include "eval/networks.h"
 #include "http/steps.h"
 #include "os/metrics.h"
 
 enum { ORDER_ACCESS = 10 };
 
-enum rule_kind { RULE_ALL, RULE_UNIX, RULE_NET };
-struct rule { enum rule_kind kind; bool deny; struct cidr net; };
+enum rule_kind { RULE_ALL, RULE_UNIX, RULE_NET, RULE_LIST };
+struct rule { enum rule_kind kind; bool deny; struct cidr net; struct list_file *list; };
 struct rules { struct rule *v; size_t n, cap; bool v4; };      /* v4: some of them speak of IPv4 */
 struct access_conf { struct rules rules; };
 
@@ -19,9 +20,12 @@ static conf_result parse_rule(struct conf *cf, const struct directive *d, void *
     struct rule rule = { .kind = RULE_NET, .deny = d->name[0] == 'd' };
     if (text_eq(word, T("all"))) rule.kind = RULE_ALL;
     else if (text_eq(word, T("unix:"))) rule.kind = RULE_UNIX;
-    else if (!addr_parse_cidr(word, &rule.net)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
+    else if (text_starts(word, T("list=")) && word.n > 5) {
+        rule.kind = RULE_LIST;
+        rule.list = networks_of(cf, conf_full_path(cf, text_from(word, 5), true));
+    } else if (!addr_parse_cidr(word, &rule.net)) return conf_say(cf, "!invalid parameter \"%.*s\"", TEXT_ARG(word));
     else if (rule.net.low_bits) conf_warn(cf, "low address bits of %.*s are meaningless", TEXT_ARG(word));
-    rules->v4 |= rule.kind == RULE_ALL || (rule.kind == RULE_NET && rule.net.base.family == AF_INET);
+    rules->v4 |= rule.kind == RULE_ALL || rule.kind == RULE_LIST || (rule.kind == RULE_NET && rule.net.base.family == AF_INET);
     if (rules->n == rules->cap) rules->v = pool_grow(cf->pool, rules->v, rules->n, &rules->cap, sizeof *rules->v);
     rules->v[rules->n++] = rule;
     return NULL;
@@ -39,6 +43,7 @@ static bool fits(const struct rule *rule, const struct addr *a, bool as_v6)
     switch (rule->kind) {
     case RULE_ALL: return true;
     case RULE_UNIX: return a->family == AF_UNIX;
+    case RULE_LIST: return networks_have(rule->list, a);
     default: return as_v6 ? fits_v6(&a->in6.sin6_addr, &rule->net) : addr_in_cidr(a, &rule->net);
     }
 }
@@ -59,12 +64,12 @@ static struct verdict decide(struct request *r)
     return v_next();
 }
 
-static const struct conf_type type_rule = { .syntax = "address | CIDR | unix: | all", .size = sizeof(struct rules), .flags = CONF_MULTI, .min = 1, .max = 1, .parse = parse_rule };
+static const struct conf_type type_rule = { .syntax = "address | CIDR | unix: | all | list=file", .size = sizeof(struct rules), .flags = CONF_MULTI, .min = 1, .max = 1, .parse = parse_rule };
 
 enum { WHERE = IN_HSL | IN_LIMIT_EXCEPT };
 static const struct directive rows[] = {
-    D_TYPE(struct access_conf, rules, struct rules, &type_rule, "allow", WHERE, NULL, "Lets clients of an address or network in, unless a rule before it denies them."),
-    D_TYPE(struct access_conf, rules, struct rules, &type_rule, "deny", WHERE, NULL, "Refuses clients of an address or network, unless a rule before it allows them."),
+    D_TYPE(struct access_conf, rules, struct rules, &type_rule, "allow", WHERE, NULL, "Lets clients of an address or network in, or of a list of them in a file (address_list tells how it looks, and that it may change at any time), unless a rule before it denies them."),
+    D_TYPE(struct access_conf, rules, struct rules, &type_rule, "deny", WHERE, NULL, "Refuses clients of an address or network, or of a list of them in a file (address_list tells how it looks, and that it may change at any time), unless a rule before it allows them."),
     { .name = NULL },
 };
 

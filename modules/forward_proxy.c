@@ -3,7 +3,6 @@
  * rule says so; each address that a name has is looked at before there is a connection to it.
  */
 #include "modules/forward_proxy.h"
-#include "eval/domains.h"
 #include "gateway/resolve.h"
 #include "http/reqbody.h"
 #include "http/steps.h"
@@ -16,7 +15,7 @@
 #include "wire/host.h"
 #include <sys/random.h>
 
-enum { ORDER_MARK = -1000, ORDER_SERVE = -1000, PORT_HTTP = 80, PORT_HTTPS = 443, LISTS_MOST = 1024 };      /* ORDER: before all others of their steps */
+enum { ORDER_MARK = -1000, ORDER_SERVE = -1000, PORT_HTTP = 80, PORT_HTTPS = 443 };      /* ORDER: before all others of their steps */
 
 /* Connections to origins that wait for the next request, of this worker: by address. */
 static struct group keeper = { .magic = GROUP_MAGIC, .keep = { 64, KEEP_REQUESTS, KEEP_TIME_MS, KEEP_TIMEOUT_MS } };
@@ -425,25 +424,11 @@ static bool open_all(struct cycle *cycle)
 {
     struct forward_conf *top = conf_values(cycle->conf->top, &forward_proxy_module);
     struct secure_opening o;
-    bool fine = domains_load_all();
+    bool fine = true;
     secure_opening_begin(&o, cycle);
     for (struct forward_conf *c = top->next; fine && c; c = c->next) fine = secure_conf_open(&o, &c->ssl, true, P "_ssl_", c->file, c->line);
     secure_opening_end(&o);
     return fine;
-}
-
-/* A million names take most of a second: the loop of the process does not wait for them. */
-static void read_list(struct thread_job *j)
-{
-    if (thread_post(thread_pool_get(T(" lists"), 1, LISTS_MOST), j)) return;
-    j->work(j);
-    j->done(j);
-}
-
-static void look_at_lists(struct cycle *c)
-{
-    (void) c;
-    if (process_kind != PROCESS_WORKER) domains_look(read_list);
 }
 
 static const struct hook hooks[] = {
@@ -451,10 +436,10 @@ static const struct hook hooks[] = {
     { .step = &step_precontent, .name = "forward_proxy", .run = serve, .order = ORDER_SERVE },
     { .step = NULL },
 };
-static const struct process_part process = { .open = open_all, .second = look_at_lists };
-static const struct module lists = { .name = "forward_proxy_lists", .part = &process, .part_kind = &process_part_kind };
+static const struct process_part process = { .open = open_all };
+static const struct module openings = { .name = "forward_proxy_open", .part = &process, .part_kind = &process_part_kind };
 static const struct http_part part = { .variables = variables, .hooks = hooks, .if_given = true };
 
 struct module forward_proxy_module = {
-    .name = "forward_proxy", .conf_size = sizeof(struct forward_conf), .rows = rows, .check = check, .part = &part, .part_kind = &http_part_kind, .extra = &lists,
+    .name = "forward_proxy", .conf_size = sizeof(struct forward_conf), .rows = rows, .check = check, .part = &part, .part_kind = &http_part_kind, .extra = &openings,
 };

@@ -320,7 +320,7 @@ static bool open_all(struct cycle *cycle)
 
 static const struct directive rows[] = {
     { .name = "forward_proxy_parent", .type = &type, .where = IN_HSL, .offset = FIELD(struct parent_conf, routes, struct forward_routes), .since = "weir",
-      .help = "Proxies that requests are led through, asked in turn as they fail, and at last perhaps nobody (\"direct\"), by conditions as those of forward_proxy_access: the first line of which all hold decides; where there are lines and none fits, the request is refused. Names are for the parent to resolve, so forward_proxy_address is asked about addresses that are named outright only; a socks5 parent with resolve=here is told the addresses that were found here, and looked at, in turn." },
+      .help = "Proxies that requests are led through, asked in turn as they fail, perhaps nobody (\"direct\") at last; conditions are those of forward_proxy_access, the first line of which all hold decides, where none does the request is refused. A parent resolves names itself: forward_proxy_address sees only addresses asked for outright; with resolve=here a socks5 one is told those found and looked at, in turn." },
     SECURE_ROWS(struct parent_conf, ssl, "forward_proxy_parent_ssl_", "weir", "on", "4", "on", NULL, "; that of its URL where nothing is said"),
     { .name = NULL },
 };

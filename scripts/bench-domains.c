@@ -26,9 +26,9 @@ int main(int argc, char **argv)
     static struct { char p[80]; size_t n; } hosts[LOOKS];
     struct conf cf = { .pool = pool_open(0) };
     if (argc < 2) return 2;
-    struct domains *d = domains_of(&cf, text_c(argv[1]));
+    struct list_file *d = domains_of(&cf, text_c(argv[1]));
     double from = now();
-    if (!domains_load_all()) return 1;
+    if (!list_files_load_all()) return 1;
     printf("load: %.3f s, %zu names, %zu KB of shared memory\n", now() - from, domains_count(d), shared_kb());
     srandom(1);
     for (unsigned known = 0; known < 2; known++) {

@@ -17,7 +17,7 @@ struct condition_here {
     struct conf_texts    words;                           /* METHOD, SCHEME, PATH, USER; HOST: as given */
     struct names        *names;
     struct regex        *regex;
-    struct domains     **lists;
+    struct list_file   **lists;
     struct policy_range *ports;
     struct cidr         *nets;
     struct hours        *hours;
@@ -130,7 +130,7 @@ static conf_result add_value(struct conf *cf, struct condition_here *c, struct t
     case PORT: good = read_range(t, add(cf, &c->ports, c, sizeof *c->ports)); break;
     case CLIENT: good = addr_parse_cidr(t, add(cf, &c->nets, c, sizeof *c->nets)); break;
     case TIME: good = read_hours(t, add(cf, &c->hours, c, sizeof *c->hours)); break;
-    case LIST: *(struct domains **) add(cf, &c->lists, c, sizeof *c->lists) = domains_of(cf, conf_full_path(cf, t, true)); break;
+    case LIST: *(struct list_file **) add(cf, &c->lists, c, sizeof *c->lists) = domains_of(cf, conf_full_path(cf, t, true)); break;
     case HOST: return add_host(cf, c, t);
     case PATH: good = t.n && t.p[0] == '/'; add_word(cf, &c->words, t); break;
     default: add_word(cf, &c->words, t);

@@ -29,7 +29,7 @@ static void put(const char *content, size_t n)
 }
 
 static void put_text(const char *content) { put(content, strlen(content)); }
-static bool has(const struct domains *d, const char *host) { return domains_have(d, text_c(host)); }
+static bool has(const struct list_file *d, const char *host) { return domains_have(d, text_c(host)); }
 
 static void at_once(struct thread_job *j)
 {
@@ -41,11 +41,11 @@ static void at_once(struct thread_job *j)
 static void look(void)
 {
     said[0] = '\0';
-    domains_look(at_once);
-    domains_look(at_once);
+    list_files_look(at_once);
+    list_files_look(at_once);
 }
 
-static void lines(const struct domains *d)
+static void lines(const struct list_file *d)
 {
     ok(has(d, "plain.example"), "a name");
     ok(has(d, "a.plain.example") && has(d, "a.b.plain.example"), "and all below it");
@@ -65,7 +65,7 @@ static void lines(const struct domains *d)
     is_int(domains_count(d), 11, "eleven names");
 }
 
-static void many(const struct domains *d)
+static void many(const struct list_file *d)
 {
     size_t n = 0, room = 4 << 20, found = 0, strays = 0;
     char *big = base_alloc(room), name[64];
@@ -85,7 +85,7 @@ static void many(const struct domains *d)
 }
 
 /* Somebody looks names up while the list is read anew again and again: the name that is in all versions is always found. */
-static void changing(const struct domains *d)
+static void changing(const struct list_file *d)
 {
     put_text("first.example\nalways.example\n");
     look();
@@ -103,14 +103,14 @@ static void changing(const struct domains *d)
     ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a name that stays in the list is found all the time, from another process");
 }
 
-static void broken(const struct domains *d)
+static void broken(const struct list_file *d)
 {
     put_text("");
     look();
     ok(has(d, "always.example"), "an empty file leaves the list as it was");
     ok(strstr(said, "[error]") && strstr(said, "has no names"), "and is told");
     said[0] = '\0';
-    domains_look(at_once);
+    list_files_look(at_once);
     is_int(strlen(said), 0, "once");
     put_text("# only a comment\n\n");
     look();
@@ -136,12 +136,12 @@ int main(void)
     snprintf(path, sizeof path, "/tmp/weir-domains-%d", (int) getpid());
     struct pool *pool = pool_open(0), *second = pool_open(0);
     cf.pool = pool;
-    struct domains *d = domains_of(&cf, text_c(path));
-    ok(!domains_load_all() && strstr(said, "[emerg]"), "a list that is not there");
+    struct list_file *d = domains_of(&cf, text_c(path));
+    ok(!list_files_load_all() && strstr(said, "[emerg]"), "a list that is not there");
     put_text("# comment.example\nplain.example # behind.example\n\r\n.dot.example\n*.star.example\r\nUPPER.Example\ntrailing.example.\n"
              "127.0.0.1 localhost\n::1 ip6-loopback localhost\n0.0.0.0 ads.example track.example # comment\n:: six.example\n"
              "\txn--mnchen-3ya.example  \n*.both.example\n0.0.0.0 both.example\nlast.example");
-    ok(domains_load_all(), "a list that is there");
+    ok(list_files_load_all(), "a list that is there");
     lines(d);
     cf.pool = second;
     ok(domains_of(&cf, text_c(path)) == d, "the same file is the same list");
