@@ -203,8 +203,13 @@ GETTER(get_content_length)
 
 GETTER(get_request_body)
 {
-    const struct reqbody *b = request_of(e)->main->body;
-    if (!b || !b->whole || b->file || !b->chain.bytes) return false;
+    const struct request *r = request_of(e)->main;
+    const struct reqbody *b = r->body;
+    if (!b || !b->whole || b->file || b->broken) return false;
+    if (!b->chain.bytes) {
+        *out = T("");
+        return r->in_length == 0 || r->in_chunked;     /* a body of nothing is one */
+    }
     if (!b->chain.first->next) {
         *out = text_of(b->chain.first->p, b->chain.first->n);
         return true;

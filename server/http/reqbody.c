@@ -37,6 +37,48 @@ static void choose(struct request *r, int way)
     r->proto->want_body(r);
 }
 
+/* ---- a file for it ---- */
+
+static void remove_file(void *arg)
+{
+    unlink(arg);
+}
+
+static bool open_file(struct request *r)
+{
+    const struct http_core_conf *core = http_core(r);
+    struct reqbody *b = r->body;
+    b->file = temp_open(&core->client_body_temp_path, true, r->pool, r->log, r->about, &b->file_name);
+    if (!b->file) return false;
+    if (core->client_body_in_file_only != BODY_FILE_ON) pool_cleanup(r->pool, remove_file, (void *) (uintptr_t) b->file_name.p);
+    if (core->client_body_in_file_only == BODY_FILE_OFF && !b->in_file)
+        request_log(r, L_WARN, 0, "a client request body is buffered to a temporary file %.*s", TEXT_ARG(b->file_name));
+    return true;
+}
+
+static bool spill(struct request *r)
+{
+    struct reqbody *b = r->body;
+    if (!b->file && !open_file(r)) return false;
+    return temp_write(b->file, (off_t) b->chain.bytes, &b->memory, &b->chain, r->log, r->about);
+}
+
+/* A file is wanted, even for a body of no bytes, and there is none yet. */
+static bool lacks_file(const struct request *r)
+{
+    const struct reqbody *b = r->body;
+    bool announced = r->in_length == 0 || r->in_chunked;
+    return !b->file && (b->in_file || (announced && http_core(r)->client_body_in_file_only != BODY_FILE_OFF));
+}
+
+/* What was read whole before a file was asked for. */
+static bool spill_rest(struct request *r)
+{
+    struct reqbody *b = r->body;
+    chain_move(&b->memory, &b->chain);
+    return spill(r);
+}
+
 struct verdict reqbody_whole(struct request *r)
 {
     struct reqbody *b = body_of(r);
@@ -44,7 +86,7 @@ struct verdict reqbody_whole(struct request *r)
     b->waited_for = false;
     if (b->way != REQBODY_WHOLE) choose(r, REQBODY_WHOLE);
     if (b->broken) return v_reply(b->status ? b->status : 499);
-    if (b->complete) return v_next();
+    if (b->complete) return lacks_file(r) && !spill_rest(r) ? v_reply(500) : v_next();
     b->waited_for = true;
     return v_wait();
 }
@@ -77,6 +119,13 @@ void reqbody_discard(struct request *r)
     choose(r, REQBODY_DISCARD);
 }
 
+void reqbody_refuse(struct request *r)
+{
+    r->expect_tested = true;
+    r->keepalive = false;
+    r->in_length = 0;
+}
+
 void reqbody_discard_unwanted(struct request *r)
 {
     if (reqbody_none(r) || (r->body && r->body->way != REQBODY_NOT_YET)) return;
@@ -96,44 +145,10 @@ size_t reqbody_room(struct request *r)
 
 /* ---- what comes ---- */
 
-static void remove_file(void *arg)
-{
-    unlink(arg);
-}
-
-static bool open_file(struct request *r)
-{
-    const struct http_core_conf *core = http_core(r);
-    struct reqbody *b = r->body;
-    b->file = temp_open(&core->client_body_temp_path, true, r->pool, r->log, r->about, &b->file_name);
-    if (!b->file) return false;
-    if (core->client_body_in_file_only != BODY_FILE_ON) pool_cleanup(r->pool, remove_file, (void *) (uintptr_t) b->file_name.p);
-    if (core->client_body_in_file_only == BODY_FILE_OFF && !b->in_file)
-        request_log(r, L_WARN, 0, "a client request body is buffered to a temporary file %.*s", TEXT_ARG(b->file_name));
-    return true;
-}
-
-static bool spill(struct request *r)
-{
-    struct reqbody *b = r->body;
-    if (!b->file && !open_file(r)) return false;
-    return temp_write(b->file, (off_t) b->chain.bytes, &b->memory, &b->chain, r->log, r->about);
-}
-
-/* What was read whole before a file was asked for. */
-static bool spill_rest(struct request *r)
-{
-    struct reqbody *b = r->body;
-    chain_move(&b->memory, &b->chain);
-    return spill(r);
-}
-
 struct verdict reqbody_whole_file(struct request *r)
 {
     body_of(r)->in_file = true;
-    struct verdict v = reqbody_whole(r);
-    if (v.what == V_NEXT && !r->body->file && !spill_rest(r)) return v_reply(500);
-    return v;
+    return reqbody_whole(r);
 }
 
 void reqbody_file_taken(struct request *r)

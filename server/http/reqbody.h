@@ -49,6 +49,8 @@ void reqbody_take(struct request *r, struct chain *in, enum body_end end);
 /* How many bytes the reader may take in now. */
 size_t reqbody_room(struct request *r);
 void reqbody_discard(struct request *r);
+/* It is too large: from now on there is none, not for an error page either, and the connection ends with the response. */
+void reqbody_refuse(struct request *r);
 /* Discards it unless somebody reads it (from response_head). */
 void reqbody_discard_unwanted(struct request *r);
 void reqbody_end(struct request *r);   /* from request_close */

@@ -44,7 +44,7 @@ static struct verdict find_location(struct request *r)
     const struct http_core_conf *core = http_core(r);
     if (r->in_length > 0 && core->client_max_body_size.bytes && (uint64_t) r->in_length > core->client_max_body_size.bytes && !r->body) {
         request_log(r, L_ERR, 0, "client intended to send too large body: %lld bytes", (long long) r->in_length);
-        r->expect_tested = true;
+        reqbody_refuse(r);
         return v_reply(413);
     }
     if (redirect) return redirect_to_folder(r, l);
