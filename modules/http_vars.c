@@ -4,6 +4,7 @@
 #include "http/reqbody.h"
 #include "http/vhost.h"
 #include "weir_config.h"
+#include "wire/value.h"
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/random.h>
@@ -88,34 +89,12 @@ GETTER(get_sent_trailer)
     return give_fields(e->pool, &request_of(e)->out.trailers, text_from(name, strlen("sent_trailer_")), T(", "), out);
 }
 
-/* nginx's reading of Cookie: any case, "," ends a pair that is not the one, ";" alone ends a value. */
-static bool find_cookie(struct text line, struct text name, struct text *out)
-{
-    const char *p = line.p, *end = line.p + line.n;
-    while (p < end) {
-        if ((size_t) (end - p) >= name.n && text_eq_nocase(text_of(p, name.n), name)) {
-            p += name.n;
-            while (p < end && *p == ' ') p++;
-            if (p < end && *p++ == '=') {
-                while (p < end && *p == ' ') p++;
-                const char *stop = memchr(p, ';', (size_t) (end - p));
-                *out = text_of(p, (size_t) ((stop ? stop : end) - p));
-                return true;
-            }
-        }
-        while (p < end && *p != ';' && *p != ',') p++;
-        if (p < end) p++;
-        while (p < end && *p == ' ') p++;
-    }
-    return false;
-}
-
 GETTER(get_cookie)
 {
     const struct request *r = request_of(e);
     name = text_from(name, strlen("cookie_"));
     for (unsigned i = 0; r->in_at[FIELD_COOKIE] && i < r->in.n; i++)
-        if (r->in.v[i].id == FIELD_COOKIE && find_cookie(r->in.v[i].value, name, out)) return true;
+        if (r->in.v[i].id == FIELD_COOKIE && value_cookie(r->in.v[i].value, name, out)) return true;
     return false;
 }
 

@@ -34,6 +34,8 @@ static void make_failed(struct request *r)
     for (unsigned i = 0; i < f->n; i++)
         if (f->v[i].id == FIELD_VARY) f->v[kept++] = f->v[i];
     f->n = kept;
+    response_clear_etag(r);
+    response_clear_modified(r);
     response_refuse(r, 412);
 }
 

@@ -180,12 +180,21 @@ void value_cache_control(struct text line, struct value_cache *c)
 
 bool value_cookie(struct text line, struct text name, struct text *value_out)
 {
-    struct text pair;
-    while (text_split(&line, ';', &pair)) {
-        while (pair.n && (pair.p[0] == ' ' || pair.p[0] == '\t')) pair = text_from(pair, 1);
-        if (pair.n <= name.n || pair.p[name.n] != '=' || !text_starts_nocase(pair, name)) continue;
-        *value_out = text_from(pair, name.n + 1);
-        return true;
+    const char *p = line.p, *end = line.p + line.n;
+    while (p < end) {
+        if ((size_t) (end - p) >= name.n && text_eq_nocase(text_of(p, name.n), name)) {
+            p += name.n;
+            while (p < end && *p == ' ') p++;
+            if (p < end && *p++ == '=') {
+                while (p < end && *p == ' ') p++;
+                const char *stop = memchr(p, ';', (size_t) (end - p));
+                *value_out = text_of(p, (size_t) ((stop ? stop : end) - p));
+                return true;
+            }
+        }
+        while (p < end && *p != ';' && *p != ',') p++;
+        if (p < end) p++;
+        while (p < end && *p == ' ') p++;
     }
     return false;
 }

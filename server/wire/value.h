@@ -44,7 +44,8 @@ struct value_cache {
 /* Adds what one line says to *c, which begins as VALUE_CACHE_NONE; the first of equal directives counts. */
 void value_cache_control(struct text line, struct value_cache *c);
 
-/* RFC 6265 4.2: the value of the cookie of that name (any case, as in nginx's $cookie_) in a Cookie line. */
+/* The value of the cookie of that name in a Cookie line (RFC 6265 4.2), read as nginx does: any case, spaces around "="; ","
+ * too ends a pair that is not the one, ";" alone ends a value. */
 bool value_cookie(struct text line, struct text name, struct text *value_out);
 
 /* RFC 9110 14.1.2, with nginx's answers. */

@@ -76,6 +76,8 @@ static void test_cookies(void)
     ok(!value_cookie(T("ab=1; xa=2; a"), T("a"), &v), "no other's");
     ok(value_cookie(T("a=b=c"), T("a"), &v), "with an equals sign");
     is_text(v, "b=c", "all of it");
+    ok(value_cookie(T("x=1;a = 5;c"), T("a"), &v) && text_eq(v, T("5")), "spaces around the equals sign");
+    ok(value_cookie(T("x=1,a=2,b;c"), T("a"), &v) && text_eq(v, T("2,b")), "a comma before it, and in it");
 }
 
 static void ranges(struct text t, int64_t size, enum value_ranges want, const char *list)
