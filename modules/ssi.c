@@ -100,6 +100,14 @@ static void complain(struct ssi *s)
     if (!s->silent) put_text(s, s->errmsg);
 }
 
+static void log_fault(struct ssi *s)
+{
+    const struct ssi_parser *p = &s->parser;
+    struct text name = p->count && p->count <= SSI_PARAMS_MOST ? p->params[p->count - 1].name : T("");
+    if (!name.p) request_log(s->r, L_ERR, 0, "%s \"%c\" symbol in \"%.*s\" SSI command", p->fault, p->symbol, TEXT_ARG(p->command));
+    else request_log(s->r, L_ERR, 0, "%s \"%c\" symbol in \"%.*s\" SSI command, parameter \"%.*s\"", p->fault, p->symbol, TEXT_ARG(p->command), TEXT_ARG(name));
+}
+
 static void step(struct ssi *s)
 {
     struct ssi_parser *p = &s->parser;
@@ -115,7 +123,7 @@ static void step(struct ssi *s)
     if (e == SSI_TEXT) pass(s, used);
     else chain_skip(&s->in, used);
     if (flush) chain_add_flush(&s->out);
-    if (e == SSI_BAD) request_log(s->r, L_ERR, 0, "%s \"%c\" symbol in \"%.*s\" SSI command", p->fault, p->symbol, TEXT_ARG(p->command));
+    if (e == SSI_BAD) log_fault(s);
     if (e == SSI_BAD || (e == SSI_COMMAND && !ssi_command(s))) complain(s);
 }
 

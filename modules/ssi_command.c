@@ -133,6 +133,7 @@ static void choose_encoding(struct ssi *s, struct text name)
 static bool echo(struct ssi *s, ssi_values v)
 {
     struct text value;
+    if (!s->timefmt.n && (text_eq_nocase(v[ECHO_VAR], T("date_local")) || text_eq_nocase(v[ECHO_VAR], T("date_gmt")))) return false;
     if (!ssi_text_lookup(s, v[ECHO_VAR], &value)) value = v[ECHO_DEFAULT].p ? v[ECHO_DEFAULT] : T("(none)");
     if (!value.n) return true;
     if (v[ECHO_ENCODING].p) choose_encoding(s, v[ECHO_ENCODING]);

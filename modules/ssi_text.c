@@ -9,14 +9,20 @@ static struct ssi_variable *find(const struct ssi *s, struct text name)
     return NULL;
 }
 
+/* Group n, if it or one behind it took part in the match. */
+static bool captured(const struct captures *c, unsigned n, struct text *out)
+{
+    unsigned last = c->count;
+    while (last > n && c->at[2 * (last - 1)] < 0) last--;
+    if (last <= n) return false;
+    const int *at = &c->at[2 * n];
+    *out = at[0] < 0 ? T("") : text_of(c->subject.p + at[0], (size_t) (at[1] - at[0]));
+    return true;
+}
+
 bool ssi_text_lookup(struct ssi *s, struct text name, struct text *out)
 {
-    const struct captures *c = &s->shared->captures;
-    if (name.n == 1 && name.p[0] >= '0' && name.p[0] <= '9' && (unsigned) (name.p[0] - '0') < c->count) {
-        const int *at = &c->at[2 * (name.p[0] - '0')];
-        *out = at[0] < 0 ? T("") : text_of(c->subject.p + at[0], (size_t) (at[1] - at[0]));
-        return true;
-    }
+    if (name.n == 1 && name.p[0] >= '0' && name.p[0] <= '9' && captured(&s->shared->captures, (unsigned) (name.p[0] - '0'), out)) return true;
     const struct ssi_variable *own = find(s, name);
     if (own) {
         *out = own->value;

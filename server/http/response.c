@@ -156,6 +156,7 @@ bool response_head(struct request *r)
         explain_head(r);
         return false;
     }
+    if (unlikely(r->main != r)) subrequest_heads(r);
     r->out.no_body = has_no_body(r);
     ask_filters(r);
     if (r->refused) {

@@ -346,6 +346,16 @@ bool subrequest_replaces(struct request *r)
     return true;
 }
 
+void subrequest_heads(struct request *r)
+{
+    struct response *o = &r->out;
+    const struct subrequest *s = sub_of(r);
+    if (!s->want.instead || (o->status != 204 && o->status != 304)) return;
+    o->status = 200;
+    o->type = s->parent->out.type;
+    o->length = -1;
+}
+
 void subrequest_gives(struct request *r, struct chain *in, enum body_end end)
 {
     struct subrequest *s = sub_of(r);

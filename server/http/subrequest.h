@@ -42,6 +42,8 @@ bool        subrequest_is_over(const struct request *sub);
 bool subrequest_needs_bytes(const struct request *r);
 /* From error_page: an error made here is answered by "instead". */
 bool subrequest_replaces(struct request *r);
+/* From response_head: a status without a body (204, 304) becomes one that has what stands instead (want.instead). */
+void subrequest_heads(struct request *r);
 /* From response_body of a subrequest: what its source gives. */
 void subrequest_gives(struct request *r, struct chain *in, enum body_end end);
 /* From request_close: the subrequests of r end, but those in the background. */
