@@ -240,6 +240,8 @@ void exchange_begin(struct exchange *x, struct conn *c)
         return;
     }
     if (send_done(&x->send)) exchange_doing(x, "reading response header from upstream");
+    /* What came along with the end of the handshake, or with being connected, was told then: the end of it all, perhaps. */
+    if (unlikely(c->readable)) conn_wake(c, CONN_READ);
     exchange_wait(x);
 }
 
