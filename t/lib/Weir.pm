@@ -265,7 +265,8 @@ sub start {
     }
     $self->{master} = $self->pid;
     push @{ $self->{sessions} }, (proc_stat($self->{master}))[2] // () if $daemon;
-    $self->wait_workers(1) unless ($self->{text} . $self->globals) =~ /\bmaster_process\s+off/;
+    my ($workers) = $self->{text} =~ /^\s*worker_processes\s+(\d+)\s*;/m;
+    $self->wait_workers($workers // 1) unless ($self->{text} . $self->globals) =~ /\bmaster_process\s+off/;
     return $self;
 }
 
