@@ -105,7 +105,6 @@ bool pick_hold(struct pick *p, struct peer *peer)
     p->peer = peer;
     p->tried[peer->index >> 6] |= 1ull << (peer->index & 63);
     p->started_ms = clock_now.ms;
-    atomic_fetch_add_explicit(&s->picked, 1, memory_order_relaxed);
     if (unlikely(p->group->counted)) atomic_store_explicit(&s->counts.selected_ms, clock_now.wall_ms, memory_order_relaxed);
     if (unlikely(p->unfinished = p->group->unfinished)) seat_begin_unfinished(s, p->hold, p->started_ms);
     /* One trial each fail_timeout: others wait for what comes of it. */

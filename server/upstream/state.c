@@ -30,7 +30,7 @@ struct zone *state_zone(void) { return zone; }
 
 static uint64_t signature(void)
 {
-    return 0x7570730000000004ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
+    return 0x7570730000000005ull ^ sizeof(struct peer_state) << 8 ^ sizeof(struct group_state) << 20 ^ sizeof(struct shared) << 32;
 }
 
 static bool open_zone(void)
@@ -222,6 +222,7 @@ static bool is_forgotten(struct shared *s, uint64_t least)
 void state_sweep_retired(void)
 {
     if (!zone) return;
+    seat_mend(zone);
     uint64_t least = seat_least_generation(zone, UINT64_MAX);
     shm_lock(&root->lock);
     for (struct shared **at = &root->first; *at; ) {

@@ -17,7 +17,7 @@ struct peer_state *state_of_peer(const struct group *g, const struct peer *p);
 /* What other rooms keep of a group, zeroed when it is new: found again, by which (one of theirs), by all workers and later generations
  * that have the group; given back with it. NULL: there is no zone, or it is full. A worker's. */
 void *state_extra(const struct group *g, char which, size_t size);
-/* Gives back the states of peers that no set has had for long. Any process, now and then. */
+/* Gives back the states of peers that no set has had for long, and what dead processes held. Any process, now and then. */
 void state_sweep_retired(void);
 /* Private states, in pool: for groups made at run time, and tests. */
 void state_private(struct group *g, struct pool *pool);
