@@ -82,6 +82,8 @@ void forward_proxy_original_mark(struct request *r);
 struct text forward_proxy_original_host(struct request *r);
 /* What such a client asks for; anybody's else is left alone. NULL, or why it is refused at once, and the rule's name. */
 const char *forward_proxy_original_ask(struct request *r, struct forward *f, struct text *rule_out);
+/* gateway_protocol.connected: if it is for such a client, it may come back to us (http/circle.h). */
+void forward_proxy_original_note(struct exchange *x);
 /* As forward_proxy_find: the one address. */
 struct verdict forward_proxy_original_find(struct request *r, struct forward *f);
 

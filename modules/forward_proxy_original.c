@@ -3,6 +3,8 @@
  * to the address that the client was going to, and nowhere else. The name is the client's word: where a rule allows it, it must lead there.
  */
 #include "modules/forward_proxy.h"
+#include "http/circle.h"
+#include "process/cycle.h"
 #include "wire/host.h"
 
 struct text forward_proxy_original_host(struct request *r)
@@ -90,6 +92,18 @@ struct verdict forward_proxy_original_find(struct request *r, struct forward *f)
     return v_next();
 }
 
+void forward_proxy_original_note(struct exchange *x)
+{
+    if (request_original(x->r)) circle_note(conn_local(x->conn), &x->pick.peer->addr);
+}
+
+static bool open_circle(struct cycle *c)
+{
+    (void) c;
+    circle_open();
+    return true;
+}
+
 /* ---- variables ---- */
 
 static bool get_original(struct eval *e, const struct variable *v, struct text name, struct text *out)
@@ -128,4 +142,7 @@ static const struct variable variables[] = {
 };
 static const struct http_part part = { .variables = variables };
 
-struct module forward_proxy_original_module = { .name = "forward_proxy_original", .part = &part, .part_kind = &http_part_kind };
+static const struct process_part process = { .open = open_circle };
+static const struct module circle = { .name = "forward_proxy_circle", .part = &process, .part_kind = &process_part_kind };
+
+struct module forward_proxy_original_module = { .name = "forward_proxy_original", .part = &part, .part_kind = &http_part_kind, .extra = &circle };

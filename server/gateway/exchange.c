@@ -251,6 +251,7 @@ static void connect_ended(struct exchange *x, struct connect *k, enum connect_en
         struct conn *c = k->conn;
         k->conn = NULL;
         x->conn = c;
+        if (unlikely(x->proto->connected != NULL)) x->proto->connected(x);
         if (unlikely(x->preface.tag != 0) && !preface_send(x)) retry(x, NEXT_ERROR);
         else if (unlikely(x->via != NULL) && !x->via->inside) via_start(x);
         else if (x->secure) secure_start(x);

@@ -84,6 +84,8 @@ struct gateway_protocol {
     const char *name;
     /* The connection is made, nothing was sent: the protocol takes over (a tunnel). NULL: the request is sent. */
     void (*opened)(struct exchange *x);
+    /* x->conn, to the peer in hand, is new. Nothing was said yet. May be NULL. */
+    void (*connected)(struct exchange *x);
     /* Writes what goes before the body (x->send.head), once a request: later tries send it again. False: 500, logged. */
     bool (*make_request)(struct exchange *x);
     /* A try begins: the readers are at their start. */

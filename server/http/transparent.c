@@ -1,5 +1,6 @@
 #include "http/transparent.h"
 #include "base/cell.h"
+#include "http/circle.h"
 #include "http/core_conf.h"
 #include "http/h1.h"
 #include "http/reqbody.h"
@@ -194,6 +195,18 @@ static void hand_to_h1(struct transparent *t)
     h1_accepted_for(c, &original);
 }
 
+/* A connection that weir opened itself. */
+static bool refuse_circle(struct transparent *t)
+{
+    char room[ADDR_TEXT_MAX];
+    struct build b = build_in_room(room, sizeof room);
+    if (!circle_has(&t->conn->peer, &t->original.addr)) return false;
+    addr_print(&b, &t->original.addr, false);
+    log_at(t->conn->log, L_ERR, &t->conn->about, 0, "a connection of weir's own to %.*s was led back here by netfilter: its rules must leave out what weir itself opens", (int) b.n, b.p);
+    end(t, false);
+    return true;
+}
+
 /* Nothing is read, so the next edge comes with the next byte. */
 static void look(struct transparent *t)
 {
@@ -207,6 +220,7 @@ static void look(struct transparent *t)
         return;
     }
     enum speech what = look_at(text_of(room, d.n), &hello, &why);
+    if (refuse_circle(t)) return;
     if (what == SPEAKS_MORE && t->conn->hangup) lost(t, (struct io_done) { IO_EOF, 0 });
     else if (what == SPEAKS_HTTP) hand_to_h1(t);
     else if (what == SPEAKS_TLS) serve(t, REQUEST_SAID_TLS, hello.name);
@@ -294,7 +308,7 @@ void transparent_accepted(struct conn *c)
         return;
     }
     if (vhost_is_opaque(t->vhost, addr_port(&t->original.addr))) {
-        serve(t, REQUEST_SAID_OPAQUE, T(""));
+        if (!refuse_circle(t)) serve(t, REQUEST_SAID_OPAQUE, T(""));
         return;
     }
     timer_set(&c->timer, core_of(t)->client_header_timeout.ms);
