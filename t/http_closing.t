@@ -88,7 +88,7 @@ EOC
 my $c = $w->connect;
 is($c->get('/')->status, 200, 'a connection that is kept');
 $w->signal('QUIT');
-ok($w->wait_error(qr/gracefully shutting down/), 'QUIT');
+ok(wait_for(sub { !$w->workers }), 'QUIT: the worker is shutting down');
 my $m = $c->get('/');
 is($m && $m->header('Connection'), 'close', 'keepalive_min_timeout: one more request, the last one');
 ok($w->stop, 'then the worker ends');
