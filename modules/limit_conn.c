@@ -172,15 +172,13 @@ static void know_self(void)
 static void settle_all(struct cycle *c, unsigned slot)
 {
     const struct limit_conn_conf *top = conf_values(c->conf->top, &limit_conn_module);
-    struct text name;
-    void *v;
+    const struct limit_zone *z;
     (void) slot;
     know_self();
-    for (size_t at = 0; top->zones && table_next(top->zones, &at, &name, &v);) {
-        struct shm_table *t = ((struct limit_zone *) v)->table;
-        shm_table_enter(t);
-        settle(t);
-        shm_table_leave(t);
+    for (size_t at = 0; (z = limit_zone_next(top->zones, &at)) != NULL;) {
+        shm_table_enter(z->table);
+        settle(z->table);
+        shm_table_leave(z->table);
     }
 }
 

@@ -228,13 +228,10 @@ static conf_result parse_by(struct conf *cf, const struct directive *d, void *fi
 static conf_result finish(struct conf *cf, void *values)
 {
     const struct limit_rate_by_conf *top = values;
-    struct text name;
-    void *v;
+    struct limit_zone *z;
     limit_zones_check(cf, top->zones);
-    for (size_t at = 0; top->zones && table_next(top->zones, &at, &name, &v);) {
-        struct limit_zone *z = v;
+    for (size_t at = 0; (z = limit_zone_next(top->zones, &at)) != NULL;)
         if (z->burst == UINT64_MAX) z->burst = z->rate;
-    }
     return NULL;
 }
 

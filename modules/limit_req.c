@@ -185,9 +185,9 @@ struct counting {
     struct timer           timer;           /* for how long it waits for answers, then its delay */
     struct request        *r;
     const struct limits   *limits;
-    struct limit_question *asked;           /* waits for this */
+    struct limit_question *asked;           /* waits for this, or has waited */
     bool                   late, answered, fits, delayed;
-    size_t                 at;
+    size_t                 at, late_at;     /* late_at: whose answer is not waited for any more */
     struct outcome         o;
     struct counted         counted[];
 };
@@ -200,6 +200,10 @@ static void told(void *arg, const int64_t *answer)
     struct counted *c = &k->counted[k->at];
     struct limit_zone *z = limit_of(k)->zone;
     k->asked = NULL;
+    if (k->late) {          /* what becomes of the request was not decided yet: it may be given back still */
+        k->counted[k->late_at].together = answer && answer[0];
+        return;
+    }
     k->answered = true;
     limit_zone_count(z, answer ? LIMIT_COUNTED_TOGETHER : LIMIT_ALONE);
     if (answer) {
@@ -216,12 +220,10 @@ static void told(void *arg, const int64_t *answer)
 static void be_late(struct counting *k)
 {
     const struct limit *l = limit_of(k);
-    struct limit_question *q = k->asked;
-    k->asked = NULL;
     k->late = k->answered = true;
+    k->late_at = k->at;
     limit_zone_count(l->zone, LIMIT_LATE);
     k->fits = take(l->zone, k->counted[k->at].key, l->burst, k->r, &k->counted[k->at].excess);
-    limit_sync_leave(q, k->fits);
 }
 
 static bool ask(struct counting *k)
@@ -238,10 +240,10 @@ static void refuse(struct counting *k)
 {
     k->o.refused = limit_of(k);
     k->o.excess = k->counted[k->at].excess;
-    for (size_t i = 0; i < k->at; i++) {
+    for (size_t i = 0; i <= k->at; i++) {
         const struct counted *c = &k->counted[i];
-        if (c->counts) give_back(k->limits->v[i].zone, c->key);
-        if (c->together) limit_sync_return(k->limits->v[i].zone, c->text);
+        if (c->counts && i < k->at) give_back(k->limits->v[i].zone, c->key);
+        if (c->together) limit_sync_return(k->limits->v[i].zone, c->text);      /* of the one that refuses: its answer came late, and was yes */
     }
 }
 
@@ -274,6 +276,8 @@ static bool count(struct counting *k)
         if (k->o.refused) break;
     }
     timer_stop(&k->timer);
+    if (k->asked) limit_sync_leave(k->asked, !k->o.refused);
+    k->asked = NULL;
     return true;
 }
 
@@ -317,7 +321,7 @@ static void add_fields(struct request *r, const struct limit_req_conf *c, const 
 static void fire(struct timer *t)
 {
     struct counting *k = container_of(t, struct counting, timer);
-    if (k->asked) be_late(k);
+    if (k->asked && !k->late) be_late(k);
     request_resume(k->r);
 }
 
@@ -378,7 +382,7 @@ static struct verdict limit(struct request *r)
     if (!c->limits.n) return v_next();
     void **context = request_context(r, &limit_req_module);
     struct counting *k = *context;
-    if (k && (k->asked || (k->delayed && timer_is_set(&k->timer)))) return v_wait();
+    if (k && ((k->asked && !k->late) || (k->delayed && timer_is_set(&k->timer)))) return v_wait();
     if (r->main->limit_req_status || (k && k->delayed)) return v_next();
     if (!k) k = begin(r, c);
     if (count(k)) {

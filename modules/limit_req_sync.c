@@ -8,7 +8,7 @@
  *
  * A worker has one connection to a server, whatever number of zones name it (upstream/redis.h), and what comes in one turn of the loop is sent together.
  * A request waits sync_timeout for the answer and then our own zone decides, which is kept like Redis' bucket by each answer. One that was
- * refused here and turns out to be counted there is given back.
+ * refused here, by its zone or another one, and turns out to be counted there is given back.
  *
  * While the server is away (refused, broken, silent, or answering with an error) nothing is asked: each server limits alone. The first worker to
  * see it says so, and the first to be back; the API shows it, and how many requests were decided how.
@@ -95,12 +95,9 @@ bool limit_sync_read(struct conf *cf, struct limit_server **servers, struct text
 
 void limit_sync_check(struct conf *cf, const struct table *zones)
 {
-    struct text name;
-    void *v;
-    for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) {
-        const struct limit_zone *z = v;
-        if (z->more && !((struct limit_sync *) z->more)->server) conf_error_at(cf, z->file, z->line, "\"sync_timeout\" of zone \"%.*s\" needs \"sync\"", TEXT_ARG(name));
-    }
+    const struct limit_zone *z;
+    for (size_t at = 0; (z = limit_zone_next(zones, &at)) != NULL;)
+        if (z->more && !((struct limit_sync *) z->more)->server) conf_error_at(cf, z->file, z->line, "\"sync_timeout\" of zone \"%.*s\" needs \"sync\"", TEXT_ARG(z->name));
 }
 
 /* ---- the server ---- */
@@ -124,10 +121,8 @@ static void stop(void *servers) { limit_sync_stop(servers); }
 
 void limit_sync_start(struct cycle *c, const struct table *zones, struct limit_server *servers)
 {
-    struct text name;
-    void *v;
-    for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) {
-        const struct limit_zone *z = v;
+    const struct limit_zone *z;
+    for (size_t at = 0; (z = limit_zone_next(zones, &at)) != NULL;) {
         struct limit_server *s = z->more ? ((struct limit_sync *) z->more)->server : NULL;
         if (!s || s->zone) continue;
         s->zone = z;

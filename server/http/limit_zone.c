@@ -70,25 +70,27 @@ conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(
     return NULL;
 }
 
-void limit_zones_check(struct conf *cf, const struct table *zones)
+struct limit_zone *limit_zone_next(const struct table *zones, size_t *at)
 {
     struct text name;
     void *v;
-    for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) {
-        const struct limit_zone *z = v;
-        if (!z->key) conf_error_at(cf, z->file, z->line, "zero size shared memory zone \"%.*s\"", TEXT_ARG(name));
-    }
+    return zones && table_next(zones, at, &name, &v) ? v : NULL;
+}
+
+void limit_zones_check(struct conf *cf, const struct table *zones)
+{
+    const struct limit_zone *z;
+    for (size_t at = 0; (z = limit_zone_next(zones, &at)) != NULL;)
+        if (!z->key) conf_error_at(cf, z->file, z->line, "zero size shared memory zone \"%.*s\"", TEXT_ARG(z->name));
 }
 
 /* ---- the tables ---- */
 
 bool limit_zones_open(struct cycle *c, const struct table *zones, const char *kind, size_t value_size)
 {
-    struct text name;
-    void *v;
-    for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) {
-        struct limit_zone *z = v;
-        z->table = shm_table_open(pool_printf(c->pool, "%s %.*s", kind, TEXT_ARG(name)), z->size, value_size, 1, NULL);
+    struct limit_zone *z;
+    for (size_t at = 0; (z = limit_zone_next(zones, &at)) != NULL;) {
+        z->table = shm_table_open(pool_printf(c->pool, "%s %.*s", kind, TEXT_ARG(z->name)), z->size, value_size, 1, NULL);
         if (!z->table || !(z->counts = shm_object(shm_table_zone(z->table), T("counts"), sizeof *z->counts, NULL))) return false;
     }
     return true;
@@ -130,16 +132,15 @@ static json_t *show(const struct limit_zone *z, const struct limit_zones_shown *
 
 int limit_zones_serve(struct api_call *c, const struct table *zones, const struct limit_zones_shown *shown)
 {
-    struct text name;
-    void *v;
+    const struct limit_zone *z;
     if (c->depth > 1) return api_refuse(c, 404, "PathNotFound", "path not found");
     if (!c->depth && c->method != METHOD_GET) return api_refuse(c, 405, "MethodDisabled", "method disabled");
     if (!c->depth) {
         c->answer = json_object();
-        for (size_t at = 0; zones && table_next(zones, &at, &name, &v);) json_object_setn_new(c->answer, name.p, name.n, show(v, shown));
+        for (size_t at = 0; (z = limit_zone_next(zones, &at)) != NULL;) json_object_setn_new(c->answer, z->name.p, z->name.n, show(z, shown));
         return 200;
     }
-    const struct limit_zone *z = zones ? table_get(zones, c->rest[0]) : NULL;
+    z = zones ? table_get(zones, c->rest[0]) : NULL;
     if (!z) return api_refuse(c, 404, shown->code, "%s not found", shown->kind);
     if (c->method == METHOD_GET) {
         c->answer = show(z, shown);

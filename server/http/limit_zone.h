@@ -30,6 +30,8 @@ struct limit_zone *limit_zone_named(struct conf *cf, struct table **zones, struc
 /* The words of a ..._zone directive: "key zone=name:size [ipv6_prefix=bits]"; others go to read (NULL: there are none), which puts what
  * they say into *told, or says in *why_out what is wrong; false: it does not know the word. The zone takes told's rate, burst and more. */
 conf_result limit_zone_read(struct conf *cf, struct table **zones, bool (*read)(struct conf *cf, struct text word, struct limit_zone *told, conf_result *why_out), struct limit_zone *told);
+/* All of them, one after the other; NULL: no more. *at: 0 at first. zones may be NULL: none. */
+struct limit_zone *limit_zone_next(const struct table *zones, size_t *at);
 /* At the end of reading: a zone that was named but not defined is an error. */
 void limit_zones_check(struct conf *cf, const struct table *zones);
 /* In the master: their tables. kind: of the module, part of the names in shared memory. False after a log line. */
