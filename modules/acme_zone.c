@@ -3,6 +3,7 @@
  * hangs on one pointer, so that a holder of the lock who dies leaves either the old or the new.
  */
 #include "modules/acme.h"
+#include "base/since.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -119,7 +120,7 @@ bool acme_desk_take(struct acme_desk *d)
 {
     int me = (int) getpid(), holder = atomic_load(&d->holder);
     if (holder != me) {
-        bool lost = !holder || (kill(holder, 0) != 0 && errno == ESRCH) || clock_now.ms - atomic_load(&d->beat_ms) > SILENT_MS;
+        bool lost = !holder || (kill(holder, 0) != 0 && errno == ESRCH) || since_ms_of(atomic_load(&d->beat_ms)) > SILENT_MS;
         if (!lost || !atomic_compare_exchange_strong(&d->holder, &holder, me)) return false;
     }
     atomic_store(&d->beat_ms, clock_now.ms);

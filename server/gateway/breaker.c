@@ -1,4 +1,5 @@
 #include "gateway/breaker.h"
+#include "base/since.h"
 #include "gateway/exchange.h"
 #include "upstream/state.h"
 #include <errno.h>
@@ -6,15 +7,14 @@
 #include <unistd.h>
 
 enum circuit { CLOSED, OPEN, HALF_OPEN };
-enum { SLICES = 10, SEATS = 256, MEND_MS = 1000 };
+enum { SLICES = 10, SEATS = 256, MEND_MS = 1000, LOOKS = 8 };
 
 /* In shared memory. */
 struct slice { _Atomic uint64_t number; _Atomic uint32_t tries, errors; };
-struct seat { _Atomic uint32_t pid, requests, pending; };      /* a worker's, so that it can be given back */
+struct seat { _Atomic uint32_t pid, requests, pending; };      /* what one worker has in hand: it goes with the worker */
 struct circuit_state {
-    _Atomic uint32_t circuit, probes, wells;
-    _Atomic uint32_t requests, pending;       /* in hand, of all seats */
-    _Atomic uint64_t since_ms;                /* circuit changed */
+    _Atomic uint64_t circuit;                 /* enum circuit, and above its two bits when it became so, in ms: they change together */
+    _Atomic uint32_t probes, wells, used, pad;       /* used: seats from here on were never taken */
     _Atomic uint64_t opened, refused;         /* so often, in all */
     _Atomic uint64_t mended_ms;
     struct slice     slices[SLICES];
@@ -32,10 +32,13 @@ struct breaker {
 
 static bool is_dead(uint32_t pid) { return kill((pid_t) pid, 0) < 0 && errno == ESRCH; }
 
-static void vacate(struct circuit_state *s, struct seat *seat)
+static enum circuit circuit_of(const struct circuit_state *s) { return (enum circuit) (atomic_load(&s->circuit) & 3); }
+static uint64_t since_ms(const struct circuit_state *s) { return atomic_load(&s->circuit) >> 2; }
+
+static void vacate(struct seat *seat)
 {
-    atomic_fetch_sub(&s->requests, atomic_exchange(&seat->requests, 0));
-    atomic_fetch_sub(&s->pending, atomic_exchange(&seat->pending, 0));
+    atomic_store(&seat->requests, 0);
+    atomic_store(&seat->pending, 0);
 }
 
 /* Gives back what dead workers had, at most once a second. */
@@ -43,12 +46,12 @@ static void mend(struct circuit_state *s)
 {
     uint64_t last = atomic_load(&s->mended_ms);
     uint32_t me = (uint32_t) getpid();
-    if (clock_now.ms - last < MEND_MS || !atomic_compare_exchange_strong(&s->mended_ms, &last, clock_now.ms)) return;
+    if (since_ms_of(last) < MEND_MS || !atomic_compare_exchange_strong(&s->mended_ms, &last, clock_now.ms)) return;
     for (unsigned i = 0; i < SEATS; i++) {
         struct seat *seat = &s->seats[i];
         uint32_t pid = atomic_load(&seat->pid);
         if (!pid || pid == me || !is_dead(pid) || !atomic_compare_exchange_strong(&seat->pid, &pid, me)) continue;
-        vacate(s, seat);
+        vacate(seat);
         atomic_store(&seat->pid, 0);
     }
 }
@@ -60,7 +63,9 @@ static struct seat *sit_down(struct circuit_state *s)
         struct seat *seat = &s->seats[i];
         uint32_t none = 0;
         if (atomic_load(&seat->pid) != me && !atomic_compare_exchange_strong(&seat->pid, &none, me)) continue;
-        vacate(s, seat);             /* of one that had the same number before */
+        vacate(seat);                /* of one that had the same number before */
+        uint32_t used = atomic_load(&s->used);
+        while (used < i + 1 && !atomic_compare_exchange_weak(&s->used, &used, i + 1)) ;
         return seat;
     }
     return NULL;
@@ -107,9 +112,8 @@ static void sum(const struct breaker *b, uint64_t *tries, uint64_t *errors)
 static bool change(struct exchange *x, enum circuit from, enum circuit to)
 {
     struct circuit_state *s = x->pick.group->breaker->state;
-    uint32_t was = from;
-    if (!atomic_compare_exchange_strong(&s->circuit, &was, to)) return false;
-    atomic_store(&s->since_ms, clock_now.ms);
+    uint64_t was = atomic_load(&s->circuit);
+    if ((was & 3) != from || !atomic_compare_exchange_strong(&s->circuit, &was, clock_now.ms << 2 | to)) return false;
     atomic_store(&s->probes, 0);
     atomic_store(&s->wells, 0);
     if (to == OPEN) atomic_fetch_add(&s->opened, 1);
@@ -161,26 +165,43 @@ void breaker_tell(struct exchange *x, enum peer_verdict how)
     atomic_fetch_add_explicit(&s->tries, 1, memory_order_relaxed);
     if (well) return;
     atomic_fetch_add_explicit(&s->errors, 1, memory_order_relaxed);
-    if (b->errors && atomic_load(&b->state->circuit) == CLOSED) open_if_bad(x, b);
+    if (b->errors && circuit_of(b->state) == CLOSED) open_if_bad(x, b);
 }
 
 /* ---- who is let in ---- */
 
 static bool take(_Atomic uint32_t *count, uint32_t most)
 {
-    if (atomic_fetch_add(count, 1) < most || !most) return true;
-    atomic_fetch_sub(count, 1);
+    uint32_t was = atomic_load(count);
+    while (was < most)
+        if (atomic_compare_exchange_weak(count, &was, was + 1)) return true;
     return false;
 }
 
-static bool take_for(struct breaker *b, _Atomic uint32_t *all, _Atomic uint32_t *own, uint32_t most)
+enum kind { REQUESTS, PENDING };
+static _Atomic uint32_t *count_of(struct seat *seat, enum kind kind) { return kind == REQUESTS ? &seat->requests : &seat->pending; }
+
+static uint64_t in_hand(struct circuit_state *s, enum kind kind)
 {
-    if (!take(all, most)) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0, used = atomic_load(&s->used); i < used; i++) sum += atomic_load(count_of(&s->seats[i], kind));
+    return sum;
+}
+
+/* It takes first and looks then, so that there is never one too many; two that are in each other's way look again. No seat: no bound. */
+static bool take_for(struct breaker *b, enum kind kind, uint32_t most)
+{
+    if (!b->seat) return true;
+    _Atomic uint32_t *mine = count_of(b->seat, kind);
+    for (unsigned looks = 0; looks < LOOKS; looks++) {
+        atomic_fetch_add(mine, 1);
+        if (!most || in_hand(b->state, kind) <= most) return true;
+        atomic_fetch_sub(mine, 1);
+        if (in_hand(b->state, kind) < most) continue;
+        if (looks) break;
         mend(b->state);
-        if (!take(all, most)) return false;
     }
-    if (own) atomic_fetch_add_explicit(own, 1, memory_order_relaxed);
-    return true;
+    return false;
 }
 
 static bool refuse(struct exchange *x, struct breaker *b, const char *why)
@@ -194,8 +215,8 @@ static bool refuse(struct exchange *x, struct breaker *b, const char *why)
 static bool let_through(struct exchange *x, struct breaker *b)
 {
     struct circuit_state *s = b->state;
-    enum circuit now = (enum circuit) atomic_load(&s->circuit);
-    bool rested = clock_now.ms - atomic_load(&s->since_ms) >= b->open_ms;
+    enum circuit now = circuit_of(s);
+    bool rested = since_ms_of(since_ms(s)) >= b->open_ms;
     if (now == CLOSED) return true;
     if (now == OPEN && !rested) return false;
     if (now == OPEN && change(x, OPEN, HALF_OPEN))
@@ -208,16 +229,16 @@ static bool let_through(struct exchange *x, struct breaker *b)
 static void end_probe(struct exchange *x)
 {
     struct circuit_state *s = x->pick.group->breaker->state;
-    if (x->place.probe && atomic_load(&s->circuit) == HALF_OPEN) atomic_fetch_sub(&s->probes, 1);
+    if (x->place.probe && circuit_of(s) == HALF_OPEN) atomic_fetch_sub(&s->probes, 1);
     x->place.probe = false;
 }
 
 bool breaker_enter(struct exchange *x)
 {
     struct breaker *b = x->pick.group->breaker;
-    struct circuit_state *s = state_of(x->pick.group);
+    state_of(x->pick.group);
     if (!let_through(x, b)) return refuse(x, b, "the breaker is open");
-    if (!take_for(b, &s->requests, b->seat ? &b->seat->requests : NULL, b->most_requests)) {
+    if (!take_for(b, REQUESTS, b->most_requests)) {
         end_probe(x);
         return refuse(x, b, "as many requests are in hand as may be");
     }
@@ -229,14 +250,13 @@ bool breaker_connects(struct exchange *x)
 {
     struct breaker *b = x->place.of;
     if (x->place.pending) return true;
-    if (!take_for(b, &b->state->pending, b->seat ? &b->seat->pending : NULL, b->most_pending)) return refuse(x, b, "as many requests wait for a connection as may");
+    if (!take_for(b, PENDING, b->most_pending)) return refuse(x, b, "as many requests wait for a connection as may");
     return x->place.pending = true;
 }
 
-static void give_back(_Atomic uint32_t *all, _Atomic uint32_t *own)
+static void give_back(struct breaker *b, enum kind kind)
 {
-    atomic_fetch_sub(all, 1);
-    if (own) atomic_fetch_sub_explicit(own, 1, memory_order_relaxed);
+    if (b->seat) atomic_fetch_sub(count_of(b->seat, kind), 1);
 }
 
 void breaker_asked(struct exchange *x)
@@ -244,7 +264,7 @@ void breaker_asked(struct exchange *x)
     struct breaker *b = x->place.of;
     if (!x->place.pending) return;
     x->place.pending = false;
-    give_back(&b->state->pending, b->seat ? &b->seat->pending : NULL);
+    give_back(b, PENDING);
 }
 
 void breaker_leave(struct exchange *x)
@@ -252,14 +272,14 @@ void breaker_leave(struct exchange *x)
     struct breaker *b = x->place.of;
     breaker_asked(x);
     end_probe(x);
-    give_back(&b->state->requests, b->seat ? &b->seat->requests : NULL);
+    give_back(b, REQUESTS);
     x->place.of = NULL;
 }
 
 struct text breaker_word(struct group *g)
 {
     static const struct text words[] = { TEXT_INIT("closed"), TEXT_INIT("open"), TEXT_INIT("half_open") };
-    return g->breaker ? words[atomic_load(&state_of(g)->circuit)] : T("");
+    return g->breaker ? words[circuit_of(state_of(g))] : T("");
 }
 
 /* ---- the directive ---- */

@@ -3,7 +3,7 @@
 #include "upstream/panic.h"
 #include "upstream/seat.h"
 #include "upstream/sticky.h"
-#include "base/clock.h"
+#include "base/since.h"
 
 void balance_set(struct conf *cf, struct group *g, const struct balance *b, void *conf)
 {
@@ -70,7 +70,7 @@ static bool may_marked(const struct pick *p, const struct peer *peer, uint32_t m
     if (unlikely(p->panics)) return !(marks & ~(uint32_t) PANIC_MARKS);
     if (marks & ~(uint32_t) PEER_UNAVAIL) return false;
     if (is_only(p) || !peer->max_fails || atomic_load_explicit(&s->fails, memory_order_relaxed) < peer->max_fails) return true;
-    return clock_now.ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed) > peer->fail_timeout_ms;
+    return since_ms_of(atomic_load_explicit(&s->checked_ms, memory_order_relaxed)) > peer->fail_timeout_ms;
 }
 
 /* but: marks that are no hindrance. */
@@ -108,7 +108,7 @@ bool pick_hold(struct pick *p, struct peer *peer)
     if (unlikely(p->group->counted)) atomic_store_explicit(&s->counts.selected_ms, clock_now.wall_ms, memory_order_relaxed);
     if (unlikely(p->unfinished = p->group->unfinished)) seat_begin_unfinished(s, p->hold, p->started_ms);
     /* One trial each fail_timeout: others wait for what comes of it. */
-    if (unlikely(atomic_load_explicit(&s->fails, memory_order_relaxed)) && clock_now.ms - atomic_load(&s->checked_ms) > peer->fail_timeout_ms)
+    if (unlikely(atomic_load_explicit(&s->fails, memory_order_relaxed)) && since_ms_of(atomic_load(&s->checked_ms)) > peer->fail_timeout_ms)
         atomic_store(&s->checked_ms, clock_now.ms);
     return true;
 }

@@ -21,7 +21,8 @@ static const char *full(const struct peer_set *set, uint32_t share)
     uint64_t all = 0, out = 0;
     for (uint32_t i = 0; i < set->count; i++) {
         uint32_t marks = atomic_load_explicit(&set->peers[i].state->marks, memory_order_relaxed);
-        all += !(marks & PEER_DOWN);
+        if (marks & PEER_DOWN) continue;
+        all++;
         out += (marks & PEER_EJECTED) != 0;
     }
     if (out + 1 >= all) return "no other would be left";
@@ -83,7 +84,7 @@ void outlier_tell(const struct pick *p, enum peer_verdict how, int status, int64
         return;
     }
     atomic_fetch_add_explicit(&mine->errors, 1, memory_order_relaxed);
-    if (atomic_fetch_add(&mine->in_row, 1) + 1 != o->consecutive) return;
+    if (atomic_fetch_add(&mine->in_row, 1) + 1 < o->consecutive || !o->consecutive) return;
     atomic_store(&mine->in_row, 0);
     char what[PEER_REASON];
     snprintf(what, sizeof what, "%u errors in a row", o->consecutive);
@@ -196,7 +197,7 @@ void outlier_let_back(struct group *g)
     group_unlock(g);
 }
 
-/* ---- the manager's life ---- */
+/* ---- the manager's life; a worker's, for groups that are in no shared memory ---- */
 
 struct lookout { struct timer timer; struct group *group; uint64_t judged_ms; };
 
@@ -221,15 +222,16 @@ static void let_all_back(struct group *g)
         if (atomic_load_explicit(&set->peers[i].state->marks, memory_order_relaxed) & PEER_EJECTED) let_back(&set->peers[i], "outliers are not looked for any more");
 }
 
-static void start_manager(struct cycle *c)
+static void start(struct cycle *c, bool shared)
 {
     for (unsigned kind = 0; kind < EVAL_KINDS; kind++) {
         struct groups *gs = groups_serving(c->conf, (enum eval_kind) kind);
         for (struct group *g = gs ? groups_first(gs) : NULL; g; g = g->next) {
             if (!g->outlier) {
-                let_all_back(g);
+                if (shared) let_all_back(g);
                 continue;
             }
+            if ((g->roster != NULL) != shared) continue;
             struct lookout *w = pool_new(c->pool, struct lookout);
             *w = (struct lookout) { .timer = { .fire = look }, .group = g, .judged_ms = clock_now.ms };
             timer_set(&w->timer, LOOK_MS);
@@ -304,6 +306,14 @@ static const struct directive rows[] = {
     { .name = NULL },
 };
 
-static const struct process_part part = { .manager_start = start_manager };
+static void start_worker(struct cycle *c, unsigned slot)
+{
+    (void) slot;
+    start(c, false);
+}
+
+static void start_manager(struct cycle *c) { start(c, true); }
+
+static const struct process_part part = { .worker_start = start_worker, .manager_start = start_manager };
 
 struct module upstream_outlier_module = { .name = "upstream_outlier", .rows = rows, .part = &part, .part_kind = &process_part_kind };

@@ -1,5 +1,5 @@
 #include "upstream/panic.h"
-#include "base/clock.h"
+#include "base/since.h"
 
 enum { COUNT_MS = 100 };
 
@@ -8,7 +8,7 @@ static bool is_well(const struct peer *peer, uint32_t marks)
     const struct peer_state *s = peer->state;
     if (marks & (PEER_UNHEALTHY | PEER_EJECTED)) return false;
     if (!peer->max_fails || atomic_load_explicit(&s->fails, memory_order_relaxed) < peer->max_fails) return true;
-    return clock_now.ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed) > peer->fail_timeout_ms;
+    return since_ms_of(atomic_load_explicit(&s->checked_ms, memory_order_relaxed)) > peer->fail_timeout_ms;
 }
 
 static void count(const struct peer_set *set)

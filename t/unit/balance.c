@@ -129,6 +129,25 @@ static void test_failures(void)
     clock_real();
 }
 
+/* Another worker's turn began a little later than ours: what it noted is yet to come. */
+static void test_clock_behind(void)
+{
+    struct group *g = make_private("1 1 1");
+    struct pick p;
+    pick_open(&p, g, pool, NULL);
+    const struct peer *bad = pick_next(&p);
+    pick_done(&p, PEER_FAILED, &quiet, NULL);
+    clock_now.ms -= 2;
+    unsigned asked = 0;
+    for (unsigned i = 0; i < 12; i++) {
+        pick_open(&p, g, pool, NULL);
+        asked += pick_next(&p) == bad;
+        pick_done(&p, PEER_UNASKED, &quiet, NULL);
+    }
+    clock_now.ms += 2;
+    is_int(asked, 0, "one that failed a moment from now is not asked");
+}
+
 static void test_max_conns(void)
 {
     struct group *g = make_private("1c2 1c1");
@@ -299,6 +318,7 @@ int main(void)
     test_tries();
     test_failures();
     test_max_conns();
+    test_clock_behind();
     test_shared();
     test_generations();
     test_extras();

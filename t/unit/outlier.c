@@ -126,6 +126,23 @@ static void test_bounds(void)
     is_str(peer_state_name(g->set->peers[0].state), "unhealthy", "its time is over: it is still unhealthy");
 }
 
+/* A reload may ask for fewer than there were already; peers that are down are not among those that are left. */
+static void test_changes(void)
+{
+    struct group *g = make(4, &(struct outlier) { OUTLIER_DEFAULTS, .most_ms = 30000, .consecutive = 8 });
+    for (unsigned i = 0; i < 6; i++) try(g, 1, PEER_FAILED, 0, -1);
+    g->outlier->consecutive = 3;
+    try(g, 1, PEER_FAILED, 0, -1);
+    ok(is_out(g, 1), "more in a row than are asked for now");
+    g = make(3, &(struct outlier) { OUTLIER_DEFAULTS, .most_ms = 30000, .consecutive = 3, .share = 100 });
+    fail_three(g, 0);
+    peer_mark(&g->set->peers[0], PEER_DOWN, 0, "test");
+    fail_three(g, 1);
+    ok(is_out(g, 1), "one that is down and ejected does not keep another from being ejected");
+    fail_three(g, 2);
+    ok(!is_out(g, 2), "the last one stays");
+}
+
 static void test_rates(void)
 {
     const struct outlier o = { OUTLIER_DEFAULTS, .most_ms = 30000, .deviations = 1.5, .share = 50 };
@@ -173,6 +190,7 @@ int main(void)
     clock_real();
     test_consecutive();
     test_bounds();
+    test_changes();
     test_rates();
     test_times();
     pool_close(&pool);
