@@ -90,13 +90,22 @@ static void put_via(struct build *b, unsigned version, const struct forward_conf
     build_lit(b, "\r\n");
 }
 
+/* RFC 9110 7.6.2: a decimal number of any length. False: there is none. */
+static bool read_hops(const struct request *r, uint64_t *out)
+{
+    const struct field *f = request_field(r, FIELD_MAX_FORWARDS);
+    if (!f || !f->value.n) return false;
+    for (size_t i = 0; i < f->value.n; i++)
+        if ((unsigned char) (f->value.p[i] - '0') > 9) return false;
+    if (!text_u64(f->value, out)) *out = UINT64_MAX;
+    return true;
+}
+
 static void put_hops(struct build *b, const struct request *r)
 {
     uint64_t hops;
-    const struct field *f = request_field(r, FIELD_MAX_FORWARDS);
-    if (!f || (r->method != METHOD_TRACE && r->method != METHOD_OPTIONS)) return;
-    if (!text_u64(f->value, &hops) || !hops) return;
-    build_fmt(b, "Max-Forwards: %llu\r\n", (unsigned long long) hops - 1);      /* RFC 9110 7.6.2 */
+    if ((r->method != METHOD_TRACE && r->method != METHOD_OPTIONS) || !read_hops(r, &hops) || !hops) return;
+    build_fmt(b, "Max-Forwards: %llu\r\n", (unsigned long long) min_of(hops - 1, (uint64_t) INT32_MAX));      /* RFC 9110 7.6.2 */
 }
 
 static void put_framing(struct build *b, const struct request *r, struct forward *f)
@@ -232,8 +241,7 @@ bool forward_proxy_loops(const struct request *r, const struct forward_conf *c)
 bool forward_proxy_ends_here(const struct request *r)
 {
     uint64_t hops;
-    const struct field *f = request_field(r, FIELD_MAX_FORWARDS);
-    return f && (r->method == METHOD_TRACE || r->method == METHOD_OPTIONS) && text_u64(f->value, &hops) && !hops;
+    return (r->method == METHOD_TRACE || r->method == METHOD_OPTIONS) && read_hops(r, &hops) && !hops;
 }
 
 struct verdict forward_proxy_echo(struct request *r)

@@ -125,7 +125,8 @@ like(ask(0, "OPTIONS http://$origin", 'Max-Forwards: 3')->body, qr{^OPTIONS \* H
 like(ask(0, "OPTIONS http://$origin/p")->body, qr{^OPTIONS /p }, 'OPTIONS of a path');
 is(ask(0, "OPTIONS http://$origin/", 'Max-Forwards: 0')->header('Allow') =~ /CONNECT/, 1, 'OPTIONS that ends here');
 is(ask(0, "OPTIONS http://$origin/", 'Max-Forwards: 00')->header('Allow') =~ /CONNECT/, 1, 'however a nought is written');
-unlike(ask(0, "OPTIONS http://$origin/p", "Max-Forwards: $_")->body, qr/Max-Forwards/, "a number that is none: $_") for 'x', '-1', '99999999999999999999999';
+unlike(ask(0, "OPTIONS http://$origin/p", "Max-Forwards: $_")->body, qr/Max-Forwards/, "a number that is none: $_") for 'x', '-1', '1.5', '';
+like(ask(0, "OPTIONS http://$origin/p", "Max-Forwards: $_->[0]")->body, qr/^Max-Forwards: $_->[1]\r$/m, "hops: $_->[0]") for ['1', 0], ['007', 6], ['2147483647', 2147483646], ['99999999999999999999999', 2147483647];
 unlike(ask(0, "GET http://$origin/", 'Max-Forwards: 0')->body, qr/Max-Forwards/, 'of other methods it means nothing');
 {
     my $r = ask(0, "TRACE http://$origin/x", 'Max-Forwards: 0', 'X-A: b', 'Cookie: c', 'Authorization: d');
