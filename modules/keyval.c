@@ -513,15 +513,12 @@ struct wish { struct text key; const json_t *value; bool ends, has_expire; uint6
 static int bad_wish(struct api_call *c, const char *why) { return api_refuse(c, 400, "KeyvalFormatError", "%s", why); }
 
 /* 0: it is understood; else the answer's status. */
-static int read_wish(struct api_call *c, const struct keyval_zone *z, struct wish *out)
+static int read_wish(struct api_call *c, const struct keyval_zone *z, const char *key, const json_t *said, struct wish *out)
 {
-    const char *key = NULL;
-    json_t *said = NULL, *expire = NULL;
+    const json_t *expire = NULL;
     struct siphash d;
     unsigned length;
-    if (json_object_size(c->body) == 0) return bad_wish(c, "key required");
-    if (json_object_size(c->body) > 1) return bad_wish(c, "only one key can be added");
-    json_object_foreach(c->body, key, said) { *out = (struct wish) { .key = text_c(key), .value = said, .ends = json_is_null(said) }; }
+    *out = (struct wish) { .key = text_c(key), .value = said, .ends = json_is_null(said) };
     if (json_is_object(said)) {
         out->value = json_object_get(said, "value");
         expire = json_object_get(said, "expire");
@@ -532,7 +529,7 @@ static int read_wish(struct api_call *c, const struct keyval_zone *z, struct wis
     if (expire) out->expire_ms = clock_now.wall_ms + (uint64_t) json_integer_value(expire);
     if (!own_digest(z, out->key, &d, &length)) return bad_wish(c, "invalid key");
     if (!out->ends && !(out->value ? json_is_string(out->value) : out->has_expire)) return bad_wish(c, "invalid value");
-    return 0;
+    return c->method == METHOD_POST && (out->ends || !out->value) ? bad_wish(c, "invalid value") : 0;
 }
 
 /* In the lock. True: it is done. */
@@ -546,20 +543,61 @@ static bool fulfil(struct keyval_zone *z, const struct wish *w, struct entry *ol
     return put(z, w->key, value, w->has_expire ? w->expire_ms : old ? fact_of(old)->expires_ms : expiry(z));
 }
 
+static int tell_full(struct api_call *c) { return api_refuse(c, 507, "KeyvalFull", "keyval zone is full"); }
+
+static void forget_all(struct keyval_zone *z)
+{
+    struct entry *e;
+    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL;) drop(z, e);
+}
+
+static bool has_any(const struct keyval_zone *z)
+{
+    const struct entry *e;
+    for (uint32_t at = 0; (e = shm_table_next(z->table, &at)) != NULL;)
+        if (is_live(e)) return true;
+    return false;
+}
+
+/* Several at once, into an empty zone: all of them, or none. */
+static int fill_zone(struct api_call *c, struct keyval_zone *z)
+{
+    const char *key;
+    json_t *said;
+    size_t n = 0;
+    bool fits = true;
+    struct wish *all = pool_array(c->r->pool, struct wish, json_object_size(c->body));
+    json_object_foreach(c->body, key, said) {
+        int status = read_wish(c, z, key, said, &all[n++]);
+        if (status) return status;
+    }
+    enter(z);
+    bool empty = !has_any(z);
+    for (size_t i = 0; empty && fits && i < n; i++) fits = fulfil(z, &all[i], NULL, c->r->pool);
+    if (!fits) forget_all(z);
+    shm_table_leave(z->table);
+    if (!empty) return bad_wish(c, "only one key can be added");
+    if (!fits) return tell_full(c);
+    atomic_fetch_add(&z->root->changes, 1);
+    return 201;
+}
+
 static int change_zone(struct api_call *c, struct keyval_zone *z)
 {
-    struct wish w = { .key = { NULL, 0 } };
+    struct wish w;
+    void *one = json_object_iter(c->body);
     bool adds = c->method == METHOD_POST, fits = true;
-    int status = read_wish(c, z, &w);
+    if (!one) return bad_wish(c, "key required");
+    if (json_object_size(c->body) > 1) return adds ? fill_zone(c, z) : bad_wish(c, "only one key can be changed");
+    int status = read_wish(c, z, json_object_iter_key(one), json_object_iter_value(one), &w);
     if (status) return status;
-    if (adds && (w.ends || !w.value)) return bad_wish(c, "invalid value");
     enter(z);
     struct entry *old = find_own(z, w.key);
     bool meant = adds == !old;
     if (meant) fits = fulfil(z, &w, old, c->r->pool);
     shm_table_leave(z->table);
     if (!meant) return adds ? api_refuse(c, 409, "KeyvalKeyExists", "key \"%.*s\" already exists", TEXT_ARG(w.key)) : api_refuse(c, 404, "KeyvalKeyNotFound", "keyval key not found");
-    if (!fits) return api_refuse(c, 507, "KeyvalFull", "keyval zone is full");
+    if (!fits) return tell_full(c);
     atomic_fetch_add(&z->root->changes, 1);
     return adds ? 201 : 204;
 }

@@ -93,6 +93,16 @@ is_deeply(got('/9/http/keyvals/plain'), {}, 'it is gone');
 ask('POST', '/api/9/http/keyvals/plain', "{\"k$_\": \"v\"}") for 1 .. 3;
 is((ask('DELETE', '/api/9/http/keyvals/plain'))[0], 204, 'emptied');
 is_deeply(got('/9/http/keyvals/plain'), {}, 'all are gone');
+refused(400, 'KeyvalFormatError', 'several of which one is wrong', 'POST', '/api/9/http/keyvals/plain', '{"x": "1", "y": 2}');
+is((ask('DELETE', '/api/9/http/keyvals/ips'))[0], 204, 'another is emptied');
+refused(507, 'KeyvalFull', 'more than there is room for', 'POST', '/api/9/http/keyvals/ips', '{' . join(', ', map { sprintf '"10.%d.%d.0/24": "%s"', $_ / 200, $_ % 200, 'x' x 10 } 0 .. 1900) . '}');
+is_deeply(got('/9/http/keyvals/ips'), {}, 'nothing of them stays');
+is((ask('POST', '/api/9/http/keyvals/plain', '{"x": "1", "y": "2", "z": "3"}'))[0], 201, 'several keys, where there is none');
+is_deeply(got('/9/http/keyvals/plain'), { x => 1, y => 2, z => 3 }, 'are there');
+refused(400, 'KeyvalFormatError', 'several where there are some', 'POST', '/api/9/http/keyvals/plain', '{"v": "1", "w": "2"}');
+refused(400, 'KeyvalFormatError', 'several to be changed', 'PATCH', '/api/9/http/keyvals/plain', '{"x": "4", "y": "5"}');
+is_deeply(got('/9/http/keyvals/plain'), { x => 1, y => 2, z => 3 }, 'which changes nothing');
+is((ask('DELETE', '/api/9/http/keyvals/plain'))[0], 204, 'emptied again');
 ask('POST', '/api/9/http/keyvals/plain', '{"a": "one"}');
 
 # what is refused
