@@ -15,7 +15,7 @@
 
 enum { PIECE = 262144, READ = 65536, PAGE = 4096, DIRECT_MOST = 1 << 20, ALIGN_MOST = 65536 };
 
-struct directio_conf { bytes from, alignment; bufs buffers; };      /* from: UINT64_MAX: off */
+struct directio_conf { bytes from, alignment; };      /* from: UINT64_MAX: off */
 
 extern struct module aio_module;
 
@@ -181,7 +181,7 @@ static bool is_direct(struct held *h, const struct link *l)
 
 static bool begin_directly(struct held *h, const struct link *l)
 {
-    const bufs *b = &h->directio->buffers;
+    const bufs *b = &http_core(h->r)->output_buffers;
     struct thread_pool *pool = open_file_threads(h->r);
     size_t alignment = h->directio->alignment.bytes, most = min_of((size_t) b->n * b->size, (size_t) DIRECT_MOST);
     struct reading *d = base_alloc(sizeof *d);
@@ -295,7 +295,6 @@ static const struct conf_type type_directio = { "size | off", sizeof(bytes), 0, 
 static const struct directive rows[] = {
     D_TYPE(struct directio_conf, from, bytes, &type_directio, "directio", IN_HSL, "off", "Files of at least this size are read past the kernel's memory (O_DIRECT), in a thread, and not sent by sendfile(): large ones that are seldom asked for then leave the others there."),
     D_SIZE(struct directio_conf, alignment, "directio_alignment", IN_HSL, "512", "Blocks that directio reads in; some file systems need 4k."),
-    D_BUFS(struct directio_conf, buffers, "output_buffers", IN_HSL, "2 32k", "How much of a file directio reads at a time, at most 1m: so many buffers of this size."),
     { .name = NULL },
 };
 

@@ -147,6 +147,9 @@ same_as_nginx("-g, $_", '-t', @at, '-c', 'ok.conf', '-g', $_) for 'daemon on', '
     ($code, undef, $err) = weir('-t', @at, '-c', 'wrong.conf');
     is($code, 0, 'a directive without effect is accepted');
     is(scalar(() = $err =~ /\[warn\] the "accept_mutex" directive has no effect/g), 1, 'and says so once');
+    like($err, qr/"weir -h accept_mutex" says why/, 'and where it is told why');
+    put('wrong.conf', "events { accept_mutex off; accept_mutex_delay 500ms; }\nhttp { send_lowat 0; }\nerror_log stderr;\npid $dir/x.pid;\n");
+    unlike((weir('-t', @at, '-c', 'wrong.conf'))[2], qr/no effect/, 'nothing is said where nothing is asked for');
 }
 
 # ---- signals to nobody

@@ -57,6 +57,7 @@ http { # lint: off
     server { listen 127.0.0.1:8099; server_name two.test *.wild.test ~^re(?<n>\\d)\.test\$; return 301 https://one.test\$request_uri; }
     server { listen 127.0.0.1:8097 ssl; ssl_reject_handshake on; server_name secure.test; if (\$scheme = http) { return 301 https://secure.test/; } location / { return 200 "\$scheme \$https"; } }
     server { listen 127.0.0.1:8098; server_name alone.test; location /gone { return 444; } }
+    server { listen 127.0.0.1:8096; merge_slashes off; location //two/ { return 200 "\$uri"; } location / { return 404; } }
 }
 EOC
 
@@ -94,6 +95,7 @@ my @cases = (
     ['/closed/x', [], qr/answer: 403 Forbidden, decided in step access .*:25\)$/, qr/error_page for 403: "\@closed" .*:25\)$/, qr/internally redirected to location \@closed/, qr/answer: 200 OK, made here/],
     ['/moved/x', [], qr/error_page for 404: "https:\/\/x\.test\/" .*:27\)$/, qr/answer: 301 Moved Permanently, made here/, qr/^ +Location: https:\/\/x\.test\/$/],
     ['https://secure.test:8097/x', [], qr/listen 127\.0\.0\.1:8097/, qr/if: the condition does not hold/, qr/answer: 200 OK/, qr/Content-Length: 8$/],
+    ['http://any.test:8096//two//x', [], qr/location \/\/two\/ for "\/\/two\/\/x"/, qr/answer: 200 OK/, qr/Content-Length: 8$/],
     ['//a/../a.txt', [], qr/answer: the file "\S+html\/a\.txt"/],
 );
 for my $case (@cases) {

@@ -29,6 +29,8 @@ void clock_update(void)
     clock_now.wall = (time_t) (clock_now.wall_ms / 1000);
 }
 
+uint64_t clock_coarse(void) { return fake ? clock_now.ms : read_ms(CLOCK_MONOTONIC_COARSE); }
+
 void clock_fake(uint64_t ms, uint64_t wall_ms)
 {
     fake = true;

@@ -13,6 +13,8 @@ struct clock_now {
 extern struct clock_now clock_now;
 
 void clock_update(void);
+/* The monotonic time of this moment, cheap and some milliseconds coarse: for who asks how long the turn took so far. */
+uint64_t clock_coarse(void);
 /* Tests: stands still until set again; clock_real(): as usual again. */
 void clock_fake(uint64_t ms, uint64_t wall_ms);
 void clock_real(void);

@@ -207,13 +207,20 @@ static conf_result find_duplicate(struct conf *cf, const struct conf_row *row, c
     return conf_duplicate;
 }
 
+/* What has no effect is missed by nobody who says "off", "0" or what holds without it. */
+static bool asks_nothing(const struct conf *cf, const struct directive *d)
+{
+    const struct text *word = &cf->words[1];
+    return cf->count == 2 && (text_eq(*word, T("off")) || text_eq(*word, T("0")) || (d->dflt && text_eq(*word, text_c(d->dflt))));
+}
+
 /* The words in hand, for row, into the block in hand. */
 static conf_result set_row(struct conf *cf, const struct conf_row *row)
 {
     const struct directive *d = row->d;
     const struct conf_type *ty = d->type;
-    if (ty->flags & CONF_NO_EFFECT)
-        conf_warn_once(cf, d->name, "the \"%s\" directive has no effect in weir, ignored", d->name);
+    if ((ty->flags & CONF_NO_EFFECT) && !asks_nothing(cf, d))
+        conf_warn_once(cf, d->name, "the \"%s\" directive has no effect in weir, ignored: \"weir -h %s\" says why", d->name, d->name);
     if (ty == &conf_none) return conf_apply(cf, d, NULL);
     struct conf_own *own = conf_own_make(cf, cf->block, row->module);
     conf_result why = check_count(cf, d);

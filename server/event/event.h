@@ -50,6 +50,8 @@ bool loop_open(unsigned max_conns);   /* epoll; false after a log line */
 void loop_close(void);
 /* One turn: waits at most until the next timer, most_ms (-1: for ever) or an event. */
 void loop_turn(int most_ms);
+/* A turn that takes longer is logged at warn; 0 (at first): none is. */
+extern uint64_t loop_stall_ms;
 /* Called after each poll returns, before handlers; signals to flags are looked at by the process layer here. */
 extern void (*loop_after_poll)(void);
 /* Signals are let through while polling only when this is set (epoll_pwait's mask), so that one that comes between a look at
@@ -104,6 +106,8 @@ struct conn {
     uint64_t               started_ms;   /* monotonic */
     uint64_t               sent, received;   /* bytes, as the ops count them: the owner's, over TLS since the handshake */
     struct conn           *prev, *next;  /* private: the list of its place, most recent first */
+    uint32_t               read_size,    /* files are read this much at a time and sent as memory; 0: by sendfile */
+                           read_most;    /* … and this much for one call */
     int                    error;        /* errno of the last IO_ERROR */
     unsigned               readable : 1, /* reading may find something: cleared by a short read or EAGAIN */
                            wire : 1,     /* for layers: the socket itself may have something; readable also says what they hold */
@@ -111,7 +115,6 @@ struct conn {
                            hangup : 1,   /* the kernel said EPOLLRDHUP, HUP or ERR */
                            timedout : 1, /* told to make room, or cut: close */
                            nodelay : 1,  /* TCP_NODELAY is on */
-                           reads_files : 1, /* files are read and sent as memory, not by sendfile */
                            connecting : 1,
                            refused : 1,  /* private: connecting may have failed */
                            place : 2,    /* enum conn_place */
@@ -143,7 +146,7 @@ void conn_reset(struct conn **c);
  * call conn_wake when you stop before it is cleared: there is no second edge for the same bytes. */
 static inline struct io_done conn_recv(struct conn *c, char *room, size_t size) { return c->ops->recv(c, room, size); }
 /* Sends from the front of out until it is empty, the kernel refuses, or most bytes (0: all) went; sent links are dropped.
- * One gathered call for a run of memory links, sendfile for files (but for reads_files). IO_OK: nothing is left (or most reached);
+ * One gathered call for a run of memory links, sendfile for files (but for read_size). IO_OK: nothing is left (or most reached);
  * IO_AGAIN: told by ready(CONN_WRITE) when more goes; until then what is at the front of out must stay there (a layer may
  * have made it into a record already). n: bytes sent now. */
 struct io_done conn_send(struct conn *c, struct chain *out, size_t most);

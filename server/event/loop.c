@@ -7,6 +7,7 @@ struct later { void (*fn)(void *p); void *p; };
 
 void (*loop_after_poll)(void);
 const sigset_t *loop_signals;
+uint64_t loop_stall_ms;
 
 enum { TRIM_AFTER_MS = 1000 };
 
@@ -64,14 +65,22 @@ void loop_close(void)
     later_cap = 0;
 }
 
+static void check_stall(uint64_t began)
+{
+    uint64_t now = clock_coarse(), took = now > began ? now - began : 0;
+    if (unlikely(took > loop_stall_ms)) log_at(log_main, L_WARN, NULL, 0, "the event loop stalled: one turn took %llu ms", (unsigned long long) took);
+}
+
 void loop_turn(int most_ms)
 {
     epoll_poll(task_any() || conn_any_wake() || later_count ? 0 : timer_wait(most_ms));
     clock_update();
+    uint64_t began = clock_now.ms;
     if (loop_after_poll) loop_after_poll();
     epoll_handle();
     timer_run();
     conn_run_wakes();
     task_run();
     free_all();
+    if (loop_stall_ms) check_stall(began);
 }

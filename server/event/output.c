@@ -7,37 +7,56 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { IOVECS = 64, READ_MOST = 65536 };
+enum { IOVECS = 64, READ_MOST = 1 << 20 };
 #define CALL_MOST ((size_t) 1 << 30)    /* of one call: the kernel's own bound is just below 2 GiB */
 
-struct gather { struct iovec iov[IOVECS]; size_t count, bytes, read; bool follows; };
+/* may_read: how much of files may be read for the call in hand, and piece: in one go; 0: none. */
+struct gather { struct iovec iov[IOVECS]; size_t count, bytes, read, may_read, piece; bool follows; };
 
-static char read_room[READ_MOST];       /* what was read of files for the call in hand */
+static char  *read_room;                /* what was read of files for the call in hand; for all connections */
+static size_t read_size;
+
+static void make_room(size_t n)
+{
+    if (n <= read_size) return;
+    free(read_room);
+    read_room = base_alloc(read_size = n);
+}
 
 /* The first n bytes of l as memory; *n_out fewer where the room or the file ends. */
 static const char *memory_of(struct gather *g, const struct link *l, size_t n, size_t *n_out)
 {
     *n_out = n;
     if (!l->file) return l->p;
-    char *room = read_room + g->read;
-    ssize_t got;
-    do got = pread(l->file->fd, room, min_of(n, READ_MOST - g->read), l->from);
-    while (got < 0 && errno == EINTR);
-    *n_out = got > 0 ? (size_t) got : 0;
-    g->read += *n_out;
+    const char *room = read_room + g->read;
+    n = min_of(n, g->may_read - g->read);
+    for (*n_out = 0; *n_out < n;) {
+        ssize_t got = pread(l->file->fd, read_room + g->read, min_of(n - *n_out, g->piece), l->from + (off_t) *n_out);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        g->read += (size_t) got;
+        *n_out += (size_t) got;
+    }
     return room;
 }
 
-/* The run of memory at the front, at most most bytes; read_files: files are read for it. follows: within most there is more
- * after it. */
-static void gather(struct gather *g, const struct chain *out, size_t most, bool read_files)
+/* What a connection reads of files, and how. */
+static void may_read(struct gather *g, const struct conn *c)
+{
+    g->piece = min_of((size_t) c->read_size, (size_t) READ_MOST);
+    g->may_read = g->piece ? min_of(max_of((size_t) c->read_most, g->piece), (size_t) READ_MOST) : 0;
+    make_room(g->may_read);
+}
+
+/* The run of memory at the front, at most most bytes. follows: within most there is more after it. */
+static void gather(struct gather *g, const struct chain *out, size_t most)
 {
     const struct link *l = out->first;
     g->count = g->bytes = g->read = 0;
     g->follows = false;
-    for (; l && (!l->file || read_files) && g->bytes < most; l = l->next) {
+    for (; l && (!l->file || g->may_read) && g->bytes < most; l = l->next) {
         if (l->n == 0) continue;
-        if (g->count == IOVECS || g->read == READ_MOST) break;
+        if (g->count == IOVECS || (g->read && g->read == g->may_read)) break;
         size_t want = min_of(l->n, most - g->bytes), n;
         const char *p = memory_of(g, l, want, &n);
         if (n) g->iov[g->count++] = (struct iovec) { (void *) (uintptr_t) p, n };
@@ -96,11 +115,12 @@ struct io_done output_plain(struct conn *c, const struct chain *out, size_t most
 
     struct io_done d;
     most = min_of(most, CALL_MOST);
-    if (l->file && !c->reads_files) {
+    if (l->file && !c->read_size) {
         d = send_file(c, l, most);
     } else {
         struct gather g;
-        gather(&g, out, most, c->reads_files);
+        may_read(&g, c);
+        gather(&g, out, most);
         d = g.bytes ? send_memory(c, &g) : truncated(c, l, "pread()");
     }
     c->sent += d.n;

@@ -208,7 +208,7 @@ static const struct directive rows[] = {
     D_TIME(core, send_timeout, "send_timeout", IN_HSL, "60s", "The longest time between two writes to a client that takes nothing."),
     D_FLAG(core, reset_timedout_connection, "reset_timedout_connection", IN_HSL, "off", "Whether connections that timed out are reset, which frees their memory in the kernel at once."),
     D_FLAG(core, tcp_nodelay, "tcp_nodelay", IN_HSL, "on", "Whether small packets go out at once on connections that are kept open."),
-    D_NONE("tcp_nopush", IN_HSL, "on | off", "off", "Whether head and first bytes of a file go in one packet; weir always does that."),
+    D_NONE("tcp_nopush", IN_HSL, "on | off", "off", "Whether head and first bytes of a file go in one packet, and full packets after it; weir always sends so (MSG_MORE), without the calls for it."),
     D_FLAG(core, chunked_transfer_encoding, "chunked_transfer_encoding", IN_HSL, "on", "Whether a body of unknown length is sent chunked to HTTP/1.1 clients."),
     D_FLAG(core, absolute_redirect, "absolute_redirect", IN_HSL, "on", "Whether redirects made here have an absolute address."),
     D_FLAG(core, server_name_in_redirect, "server_name_in_redirect", IN_HSL, "off", "Whether absolute redirects name the server by its first server_name instead of the Host of the request."),
@@ -232,6 +232,7 @@ static const struct directive rows[] = {
     OWN(root, struct http_root, &type_root, "root", HSLI, "html", "The folder that files are served from: the whole uri is added to it."),
     OWN(root, struct http_root, &type_alias, "alias", IN_LOCATION, NULL, "The folder that stands for the location's name: what follows the name in the uri is added to it."),
     D_FLAG(core, sendfile, "sendfile", HSLI, "off", "Whether files are sent by sendfile() where no filter needs the bytes, or read and sent."),
+    D_BUFS(core, output_buffers, "output_buffers", IN_HSL, "2 32k", "How much of a file is read for one call where sendfile is off or directio reads it, at most 1m: so many buffers of this size, each read by itself."),
     D_SIZE(core, sendfile_max_chunk, "sendfile_max_chunk", IN_HSL, "2m", "The most bytes of a file that are sent to one client at a time; 0: any number."),
     { 0 }
 };

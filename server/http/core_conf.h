@@ -75,6 +75,7 @@ struct http_core_conf {
     struct http_root       root;
     flag                   sendfile;
     bytes                  sendfile_max_chunk;
+    bufs                   output_buffers;
 };
 
 extern struct module http_core_module;

@@ -1,6 +1,7 @@
 #include "http/explain.h"
 #include "config/lint.h"
 #include "http/core_conf.h"
+#include "http/h1.h"
 #include "http/http.h"
 #include "http/listen.h"
 #include "process/cycle.h"
@@ -183,8 +184,7 @@ static bool wrong(const char *what, const char *why)
 
 static void take_field(struct request *r, struct text name, struct text value)
 {
-    struct field *f = fields_add(&r->in, r->pool, field_lookup(name), name, value);
-    if (f->id != FIELD_OTHER && !r->in_at[f->id]) r->in_at[f->id] = (uint16_t) r->in.n;
+    request_take_field(r, &(struct field) { .id = field_lookup(name), .name = name, .value = value });
 }
 
 /* What was asked, in parts. */
@@ -236,18 +236,10 @@ static void explain_server(const struct listen *l, const struct vhost *v, const 
 
 static void fill(struct request *r, const struct options *o, const struct asked *a)
 {
-    r->line = a->line.line;
-    r->method = a->line.method;
-    r->method_name = a->line.method_name;
-    r->version = 1001;
-    r->target = a->line.path.n && a->line.path.p[0] == '/' ? a->line.path : pool_printf(r->pool, "/%.*s", TEXT_ARG(a->line.path));
-    r->uri = a->uri.path;
-    r->args = a->uri.args;
-    r->exten = a->uri.exten;
-    r->has_args = a->uri.has_args;
-    r->complex_uri = a->uri.complex;
-    r->quoted_uri = a->uri.quoted;
-    r->plus_in_uri = a->uri.plus;
+    h1_head_line(r, &a->line);
+    struct uri uri = a->uri;
+    uri_parse(a->line.path, http_core(r)->merge_slashes.on, r->pool, &uri);      /* as the server has it; it is a valid one */
+    request_take_uri(r, &uri);
     r->host = a->host.name;
     r->host_port = a->host.port;
     if (a->line.authority.n) take_field(r, T("Host"), a->line.authority);

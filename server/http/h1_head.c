@@ -142,31 +142,30 @@ static enum h1_took take_authority(struct request *r, struct text target)
     return H1_TOOK_MORE;
 }
 
-static enum h1_took take_line(struct h1 *h)
+void h1_head_line(struct request *r, const struct h1_request_line *line)
 {
-    struct request *r = h->r;
-    const struct h1_request_line *line = &h->reading->line;
-    struct uri u;
-    enum fault f;
     r->line = line->line;
     r->method = line->method;
     r->method_name = line->method_name;
     r->version = line->version;
     r->target = line->form != H1_ABSOLUTE ? line->target : text_starts(line->path, T("/")) ? line->path
               : pool_printf(r->pool, "/%.*s", TEXT_ARG(line->path));     /* $request_uri has no host, as in nginx */
+}
+
+static enum h1_took take_line(struct h1 *h)
+{
+    struct request *r = h->r;
+    const struct h1_request_line *line = &h->reading->line;
+    struct uri u;
+    enum fault f;
+    h1_head_line(r, line);
     h->reading->has_line = true;
     h->conn->about.doing = "reading client request headers";
     if (line->form == H1_ASTERISK) return refuse_fault(h, FAULT_TARGET);
     if (line->form == H1_AUTHORITY) return take_authority(r, line->authority);
     f = uri_parse(line->path, http_core(r)->merge_slashes.on, r->pool, &u);
     if (f != FAULT_NONE) return refuse_fault(h, f);
-    r->uri = u.path;
-    r->args = u.args;
-    r->exten = u.exten;
-    r->has_args = u.has_args;
-    r->complex_uri = u.complex;
-    r->quoted_uri = u.quoted;
-    r->plus_in_uri = u.plus;
+    request_take_uri(r, &u);
     if (likely(line->form != H1_ABSOLUTE)) return H1_TOOK_MORE;
     r->form = REQUEST_ABSOLUTE;
     r->asked_scheme = line->scheme;
@@ -208,9 +207,7 @@ static enum h1_took take_field(struct h1 *h, const struct field *f)
                     TEXT_ARG(f->name), TEXT_ARG(f->value), TEXT_ARG(f->name), TEXT_ARG(request_value(r, f->id)));
         return refuse(h, 400);
     }
-    if (unlikely(r->in.n == r->in.cap)) fields_grow(&r->in, r->pool);
-    r->in.v[r->in.n++] = *f;
-    if (f->id != FIELD_OTHER && !r->in_at[f->id] && r->in.n <= UINT16_MAX) r->in_at[f->id] = (uint16_t) r->in.n;
+    request_take_field(r, f);
     return H1_TOOK_MORE;
 }
 

@@ -141,6 +141,14 @@ static void put_known(struct build *b, struct request *r)
     if (o->location.n && o->location_made) put_location(b, r);
 }
 
+/* How files go, over a connection without TLS. */
+static void choose_reading(struct conn *c, const struct http_core_conf *core)
+{
+    uint64_t most = (uint64_t) core->output_buffers.n * core->output_buffers.size;
+    c->read_size = core->sendfile.on ? 0 : core->output_buffers.size;
+    c->read_most = (uint32_t) min_of(most, (uint64_t) UINT32_MAX);
+}
+
 void h1_write_head(struct request *r)
 {
     struct h1 *h = r->stream;
@@ -149,7 +157,7 @@ void h1_write_head(struct request *r)
     const struct response *o = &r->out;
     struct build b = build_in_pool(r->pool, HEAD_USUAL, 0);
     choose_framing(h, r);
-    h->conn->reads_files = !http_core(r)->sendfile.on;
+    choose_reading(h->conn, http_core(r));
     if (r->version == 9) {
         h->keep = false;
         return;

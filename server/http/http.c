@@ -111,14 +111,14 @@ static const struct directive rows[] = {
     D_DO(&limit_except, "limit_except", IN_LOCATION, NULL, NULL, "What holds for all methods but these (GET includes HEAD)."),
     D_NONE("connection_pool_size", IN_HTTP | IN_SERVER, "size", "512", "Memory that a connection begins with; weir's need none of their own."),
     D_NONE("request_pool_size", IN_HTTP | IN_SERVER, "size", "4k", "Memory that a request begins with; weir recycles its blocks."),
-    D_NONE("client_body_in_single_buffer", IN_HSL, "on | off", "off", "Whether a request body is kept in one piece of memory; weir's variables see it whole anyway."),
+    D_NONE("client_body_in_single_buffer", IN_HSL, "on | off", "off", "Whether a request body is kept in one piece of memory, to save $request_body a copy; weir copies it when the variable is asked for, and only then."),
     D_NONE("server_names_hash_bucket_size", IN_HTTP, "size", "64", "Size of buckets in the table of server names; weir's tables grow by themselves."),
     D_NONE("server_names_hash_max_size", IN_HTTP, "size", "512", "Size of the table of server names; weir's tables grow by themselves."),
     D_NONE("types_hash_bucket_size", IN_HSL, "size", "64", "Size of buckets in the table of types; weir's tables grow by themselves."),
     D_NONE("types_hash_max_size", IN_HSL, "size", "1024", "Size of the table of types; weir's tables grow by themselves."),
-    D_NONE("postpone_output", IN_HSL, "size", "1460", "How much output is gathered before it is sent; weir sends what a turn of its loop brought in one call."),
+    D_NONE("postpone_output", IN_HSL, "size", "1460", "How much output is gathered before it is sent; weir sends what a turn of its loop brought, however little, in one call: no byte waits for one that is not there yet."),
     D_NONE("send_lowat", IN_HSL, "size", "0", "Least free room in a socket's buffer before more is sent; Linux decides that itself."),
-    D_NONE("aio_write", IN_HSL, "on | off", "off", "Asynchronous file writes; weir's temporary files stay in the page cache."),
+    D_NONE("aio_write", IN_HSL, "on | off", "off", "Whether threads write temporary files; weir writes them to the kernel's memory itself, which takes no longer than to ask a thread, and the kernel writes them to the disk."),
     { 0 }
 };
 

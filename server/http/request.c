@@ -4,6 +4,7 @@
 #include "http/reqbody.h"
 #include "http/steps.h"
 #include "http/subrequest.h"
+#include "wire/uri.h"
 
 struct at_close { struct at_close *next; void (*fn)(struct request *r, void *arg); void *arg; };
 
@@ -144,6 +145,17 @@ void request_fail(struct request *r, int status)
 int request_status(const struct request *r)
 {
     return r->err_status ? r->err_status : r->out.status;
+}
+
+void request_take_uri(struct request *r, const struct uri *u)
+{
+    r->uri = u->path;
+    r->args = u->args;
+    r->exten = u->exten;
+    r->has_args = u->has_args;
+    r->complex_uri = u->complex;
+    r->quoted_uri = u->quoted;
+    r->plus_in_uri = u->plus;
 }
 
 /* ---- redirects made here ---- */

@@ -212,6 +212,16 @@ static inline struct text request_value(const struct request *r, enum field_id i
 struct request *request_open(struct conn *c, const struct protocol *proto, void *stream, struct vhost *v);
 /* The same for a subrequest, in this pool, which ends with it. */
 struct request *request_open_within(struct request *parent, struct pool *pool, const struct protocol *proto, void *stream);
+/* Where the request goes, as it was asked for. */
+struct uri;
+void request_take_uri(struct request *r, const struct uri *u);
+/* One more field of its head. */
+static inline void request_take_field(struct request *r, const struct field *f)
+{
+    if (unlikely(r->in.n == r->in.cap)) fields_grow(&r->in, r->pool);
+    r->in.v[r->in.n++] = *f;
+    if (f->id != FIELD_OTHER && !r->in_at[f->id] && r->in.n <= UINT16_MAX) r->in_at[f->id] = (uint16_t) r->in.n;
+}
 /* The server that its host belongs to: changes vhost, location and values. */
 void request_set_vhost(struct request *r, struct vhost *v);
 /* The head is complete and sane: runs the steps until it waits or is over. */

@@ -58,6 +58,7 @@ struct debug_connections { struct cidr *v; size_t n, cap; bool unix_too; };
 struct events_conf {
     int64_t                  worker_connections;
     flag                     multi_accept;
+    span                     stall_threshold;
     struct debug_connections debug;
 };
 

@@ -47,6 +47,7 @@ static bool is_accepting(const struct listener *l) { return l->type == SOCK_STRE
 bool worker_accept(struct cycle *c, unsigned slot)
 {
     bool multi = events_conf(c->conf)->multi_accept.on;
+    loop_stall_ms = events_conf(c->conf)->stall_threshold.ms;
     for (struct listener *l = c->listeners; l; l = l->next) {
         unsigned active = listen_active(c, l);
         if (!is_accepting(l)) continue;
@@ -226,6 +227,7 @@ static void become(struct cycle *c, unsigned slot)
 bool worker_open_loop(struct cycle *c)
 {
     if (!loop_open((unsigned) events_conf(c->conf)->worker_connections)) return false;
+    loop_stall_ms = events_conf(c->conf)->stall_threshold.ms;
     signals_watch = (struct watch) { .fd = signals_fd, .ready = see_signals };
     if (process_kind == PROCESS_SINGLE) return true;
     channel_watch = (struct watch) { .fd = child_channel, .ready = hear };

@@ -19,7 +19,8 @@ static void open_pair(int sndbuf)
     if (sndbuf) setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
     conn = conn_open(fds[0], log_main);
     conn->ready = ready;
-    conn->reads_files = reads_files;
+    conn->read_size = reads_files ? 32768 : 0;
+    conn->read_most = 65536;
     far_end = fds[1];
     loop_turn(0);
     told = 0;
@@ -41,7 +42,8 @@ static void open_tcp(int sndbuf)
     setsockopt(to, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
     conn = conn_open(to, log_main);
     conn->ready = ready;
-    conn->reads_files = reads_files;
+    conn->read_size = reads_files ? 32768 : 0;
+    conn->read_most = 65536;
     loop_turn(0);
 }
 
@@ -207,6 +209,32 @@ static void test_failures(void)
     close_pair();
 }
 
+/* One message a call, so that each shows how much was read for it. */
+static void test_pieces(uint32_t size, uint32_t most, const char *want)
+{
+    char bytes[10000], room[20000], seen[200] = "";
+    int fds[2];
+    ssize_t n;
+    struct chain out = CHAIN_EMPTY;
+    memset(bytes, 'f', sizeof bytes);
+    struct chain_file *f = file_of(bytes, sizeof bytes);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds) != 0) abort();
+    conn = conn_open(fds[0], log_main);
+    conn->ready = ready;
+    conn->read_size = size;
+    conn->read_most = most;
+    far_end = fds[1];
+    loop_turn(0);
+    chain_add_text(&out, T("head"));
+    chain_add_file(&out, f, 0, sizeof bytes);
+    chain_add_text(&out, T("tail"));
+    ok(conn_send(conn, &out, 0).how == IO_OK, "%u at a time, %u a call", size, most);
+    while ((n = recv(far_end, room, sizeof room, 0)) > 0) snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%zd ", n);
+    ok(strcmp(seen, want) == 0, "as much as may be read for each call: %s", seen);
+    chain_file_drop(&f);
+    close_pair();
+}
+
 int main(void)
 {
     if (!loop_open(64)) return 1;
@@ -217,6 +245,10 @@ int main(void)
         test_partial();
         test_failures();
     }
+    test_pieces(4000, 4000, "4004 4000 2004 ");
+    test_pieces(1000, 3000, "3004 3000 3000 1004 ");
+    test_pieces(4000, 1, "4004 4000 2004 ");
+    test_pieces(1 << 30, UINT32_MAX, "10008 ");
     loop_close();
     return done();
 }
