@@ -1,5 +1,6 @@
 /* acme: acme_issuer, acme_certificate and acme_shared_zone; the variables; and where servers come to look whether a name is ours. */
 #include "modules/acme.h"
+#include "process/core_conf.h"
 #include "http/h1_tls.h"
 #include "http/http.h"
 #include "gateway/resolve.h"
@@ -149,6 +150,9 @@ static conf_result finish(struct conf *cf, void *values)
         if (!c->want.issuer) continue;
         if (!c->want.issuer->file) {
             conf_error_at(cf, c->want.file, c->want.line, "acme_issuer \"%.*s\" is not there", TEXT_ARG(c->want.issuer->name));
+            fine = false;
+        } else if (core_conf(cf->top)->key_isolation.on) {
+            conf_error_at(cf, c->want.file, c->want.line, "\"acme_certificate\" cannot be used with \"ssl_key_isolation\": its key is where every worker reads it");
             fine = false;
         } else if (!c->want.names.n && !take_server_names(cf, h->vhosts[i], &c->want)) fine = false;
         else c->certificate = certificate_of(cf, &c->want);

@@ -138,6 +138,14 @@ static bool has_keys(struct conf *cf, const struct ssl_conf *s, const struct con
     return false;
 }
 
+static bool hides_keys(struct conf *cf, const struct ssl_conf *s, const struct conf_block *b)
+{
+    const char *wrong = NULL;
+    for (size_t i = 0; !wrong && i < s->keys.n; i++) wrong = tls_conf_exposes(cf, &s->keys.v[i]);
+    if (wrong) conf_error_at(cf, b->file, b->line, "\"ssl_certificate_key\" %s", wrong);
+    return !wrong;
+}
+
 static bool knows_whom_to_trust(struct conf *cf, const struct ssl_conf *s, const struct conf_block *b)
 {
     if (s->verify == TLS_VERIFY_OFF || s->verify == TLS_VERIFY_OPTIONAL_NO_CA || s->client_ca.n || s->trusted.n) return true;
@@ -182,7 +190,7 @@ static conf_result finish(struct conf *cf, void *values)
     (void) values;
     for (size_t i = 0; h && i < h->vhost_count; i++) {
         const struct ssl_conf *s = conf_values(h->vhosts[i]->block, &ssl_module);
-        if (s->certificates.n || s->reject.on) fine &= has_keys(cf, s, h->vhosts[i]->block) && knows_whom_to_trust(cf, s, h->vhosts[i]->block) && ssl_ocsp_fits(cf, s, h->vhosts[i]->block);
+        if (s->certificates.n || s->reject.on) fine &= has_keys(cf, s, h->vhosts[i]->block) && hides_keys(cf, s, h->vhosts[i]->block) && knows_whom_to_trust(cf, s, h->vhosts[i]->block) && ssl_ocsp_fits(cf, s, h->vhosts[i]->block);
     }
     for (struct listen *l = h ? h->listens : NULL; fine && l; l = l->next)
         if (l->at.tls) fine &= can_shake(cf, l);

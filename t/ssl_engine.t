@@ -33,6 +33,7 @@ SKIP: {
     local $ENV{OPENSSL_CONF} = $pem->write('engine.cnf', "openssl_conf = i\n[i]\nengines = e\n[e]\npkcs11 = p\n[p]\nengine_id = pkcs11\nMODULE_PATH = $module\nPIN = 1234\ninit = 1\n");
     my $key = 'engine:pkcs11:pkcs11:token=t;object=k;type=private';
     is(shakes(server('', $key)->start), join(' ', (200) x 6), 'a key in a token, which all workers use');
+    is(shakes(server('ssl_key_isolation on;', $key)->start), join(' ', (200) x 6), 'and stays there, where keys are kept apart');
     unlink $pem->file('a.key');
     is(shakes(Weir->new(binary => $Weir::nginx, vars => { MAIN => '', KEY => $key }, files => { 'a.pem' => $pem->read('a.pem') }, conf => $conf)->start), join(' ', (200) x 6), 'nginx does the same');
 }

@@ -41,12 +41,14 @@ static struct tls_context *make_context(struct secure_opening *o, const struct s
     return x;
 }
 
-static bool is_complete(const struct secure_conf *s, bool system, const char *prefix, const char *file, unsigned line)
+static bool is_complete(const struct cycle *c, const struct secure_conf *s, bool system, const char *prefix, const char *file, unsigned line)
 {
     if (s->certificate.path.n && !s->key.path.n)
         log_at(log_main, L_EMERG, NULL, 0, "no \"%scertificate_key\" is defined for certificate \"%.*s\" in %s:%u", prefix, TEXT_ARG(s->certificate.path), file, line);
     else if (s->verify.on && !s->trusted.n && !system)
         log_at(log_main, L_EMERG, NULL, 0, "no %strusted_certificate for %sverify in %s:%u", prefix, prefix, file, line);
+    else if (tls_conf_exposes(c->conf, &s->key))
+        log_at(log_main, L_EMERG, NULL, 0, "\"%scertificate_key\" %s in %s:%u", prefix, tls_conf_exposes(c->conf, &s->key), file, line);
     else return true;
     return false;
 }
@@ -62,7 +64,7 @@ void secure_opening_end(struct secure_opening *o) { pool_close(&o->scratch); }
 bool secure_conf_open(struct secure_opening *o, struct secure_conf *s, bool system, const char *prefix, const char *file, unsigned line)
 {
     if (s->context) return true;
-    if (!is_complete(s, system, prefix, file, line)) return false;
+    if (!is_complete(o->cycle, s, system, prefix, file, line)) return false;
     struct text said = describe(o, s, system);
     s->context = table_get(&o->made, said);
     if (s->context) return true;

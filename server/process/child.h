@@ -10,12 +10,14 @@
 #include "process/cycle.h"
 #include <signal.h>
 
-enum child_kind { CHILD_WORKER, CHILD_MANAGER, CHILD_BINARY };
+enum child_kind { CHILD_WORKER, CHILD_MANAGER, CHILD_BINARY, CHILD_KEYS };
 
 enum child_word {
     WORD_READY  = 'r',      /* child: I accept connections */
     WORD_REOPEN = 'o',      /* child: I was asked to reopen logs; master: here is a log file (path, descriptor) */
     WORD_RETIRE = 's',      /* master: the surplus sockets are at their end */
+    WORD_KEY    = 'k',      /* master: here is one key more (descriptor) */
+    WORD_LINE   = 'l',      /* master: here is one more who asks for keys (descriptor) */
 };
 
 struct child {
@@ -26,17 +28,21 @@ struct child {
     uint64_t        generation;
     uint64_t        started_ms;
     int             channel;        /* the master's end; -1: none */
+    int             line;           /* the key process's end of its line to that; -1: none */
     bool            ready;          /* it said so */
     bool            leaving;        /* told to end: not replaced */
 };
 extern struct child *child_list;
 extern int child_channel;           /* in a child: its end */
+extern int child_line;              /* its end of a line to the key process; -1: none */
 
 const char *child_name(enum child_kind kind);           /* "worker process" … as log lines name it */
 
 /* Forks. In the child, run is called and never returns. NULL after a [crit] line. */
 struct child *child_start(enum child_kind kind, unsigned slot, struct cycle *c, void (*run)(struct cycle *c, unsigned slot));
 void child_signal(const struct child *c, int number);
+/* In the key process, when it has taken the lines: what was the master's is let go; other children do so when they begin. */
+void child_forget(void);
 /* Takes c off the list and frees it. */
 void child_end(struct child *c);
 struct child *child_find(pid_t pid);

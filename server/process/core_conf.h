@@ -48,6 +48,7 @@ struct core_conf {
     flag                     daemon;
     flag                     master_process;
     flag                     pcre_jit;
+    flag                     key_isolation;
     struct core_envs         env;
     struct core_thread_pools thread_pools;             /* "default" alone where none was named */
     struct error_log_list    error_log;                /* also of http, server, location, stream … : core_conf(block) */

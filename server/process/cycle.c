@@ -1,6 +1,7 @@
 #include "process/cycle.h"
 #include "process/core_conf.h"
 #include "process/cycle_log.h"
+#include "process/keys.h"
 #include "process/listen.h"
 #include "process/options.h"
 #include "process/process.h"
@@ -54,7 +55,9 @@ static bool open_logs(struct cycle *c, bool first)
 
 static bool open_all(struct cycle *c, bool first)
 {
-    if (!read_conf(c) || !open_logs(c, first) || !open_parts(c) || !cycle_log_open_files(c)) return false;
+    if (!read_conf(c) || !open_logs(c, first)) return false;
+    keys_use(c);
+    if (!open_parts(c) || !cycle_log_open_files(c)) return false;
     for (struct listener *l = c->listeners; l; l = l->next) if (l->log == log_main) l->log = c->log;
     return listen_open(c, c->testing);
 }
@@ -77,6 +80,7 @@ struct cycle *cycle_open(const struct options *o, struct cycle *old, bool testin
     if (opened) return c;
     if (log_main != before) log_drop_target(c->log, &log_target_stderr);
     log_main = before;
+    keys_use(old);
     cycle_close(&c);
     return NULL;
 }

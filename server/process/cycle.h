@@ -71,7 +71,7 @@ extern const int process_part_kind;
 /* In a worker that was asked to end gracefully: nothing is accepted any more, keep-alive must not go on. */
 extern bool process_quitting;
 /* Which process this is. */
-enum process_kind { PROCESS_MASTER, PROCESS_WORKER, PROCESS_MANAGER, PROCESS_SINGLE };
+enum process_kind { PROCESS_MASTER, PROCESS_WORKER, PROCESS_MANAGER, PROCESS_SINGLE, PROCESS_KEYS };
 extern enum process_kind process_kind;
 extern unsigned process_slot;
 /* Work that must end before a quitting worker leaves (connections count by themselves). */

@@ -6,6 +6,7 @@
 #include "process/core_conf.h"
 #include "process/cycle_log.h"
 #include "process/inherit.h"
+#include "process/keys.h"
 #include "process/listen.h"
 #include "process/notify.h"
 #include "process/options.h"
@@ -13,6 +14,7 @@
 #include "process/process.h"
 #include "process/single.h"
 #include "process/worker.h"
+#include "tls/vault.h"
 #include "weir_config.h"
 #include <errno.h>
 #include <malloc.h>
@@ -37,7 +39,7 @@ static struct {
     bool          changed;             /* children came or went, or said something */
     enum stop     stop;
     uint64_t      kill_ms;             /* who still lives then is killed; 0: not set */
-    struct place  manager, *workers;
+    struct place  manager, keys, *workers;
     unsigned      places;
 } m;
 
@@ -58,6 +60,7 @@ static bool has_child(enum child_kind kind, unsigned slot)
 static struct place *place_of(enum child_kind kind, unsigned slot)
 {
     if (kind == CHILD_MANAGER) return &m.manager;
+    if (kind == CHILD_KEYS) return &m.keys;
     if (slot >= m.places) {
         m.workers = base_realloc(m.workers, (slot + 1) * sizeof *m.workers);
         memset(m.workers + m.places, 0, (slot + 1 - m.places) * sizeof *m.workers);
@@ -72,7 +75,7 @@ static uint64_t keep_child(enum child_kind kind, unsigned slot)
     struct place *p = place_of(kind, slot);
     if (has_child(kind, slot)) return 0;
     if (p->due_ms > clock_now.ms) return p->due_ms - clock_now.ms;
-    if (child_start(kind, slot, cycle_current, kind == CHILD_WORKER ? worker_run : manager_run)) {
+    if (child_start(kind, slot, cycle_current, kind == CHILD_WORKER ? worker_run : kind == CHILD_KEYS ? keys_run : manager_run)) {
         if (p->died) metrics_note(METRIC_PROCESSES_RESPAWNED);
         p->died = false;
         return 0;
@@ -85,8 +88,8 @@ static uint64_t sooner(uint64_t a, uint64_t b) { return a == 0 ? b : b == 0 ? a 
 
 static uint64_t keep_children(void)
 {
-    uint64_t wait = 0;
     if (m.stop || m.without_workers) return 0;
+    uint64_t wait = keys_are_apart(cycle_current) ? keep_child(CHILD_KEYS, 0) : 0;
     for (unsigned i = 0; i < cycle_current->workers; i++) wait = sooner(wait, keep_child(CHILD_WORKER, i));
     return sooner(wait, keep_child(CHILD_MANAGER, 0));
 }
@@ -234,7 +237,9 @@ static void reload(pid_t sender)
     }
     log_at(log_main, L_NOTICE, NULL, 0, "reconfiguring");
     notify_reloading();
+    keys_tell(NULL);                     /* the next key process has those of the next generation when it begins */
     struct cycle *next = cycle_open(m.options, cycle_current, false);
+    keys_tell(next ? next : cycle_current);
     if (next == NULL) {
         notify_ready();
         return;
@@ -425,6 +430,14 @@ static bool hear_signals(void)
     return signals_open(numbers, countof(numbers));
 }
 
+static bool detach(void)
+{
+    vault_share(true);
+    bool fine = daemon_start();
+    vault_share(false);
+    return fine;
+}
+
 int master_run(const struct options *o)
 {
     m.options = o;
@@ -439,7 +452,8 @@ int master_run(const struct options *o)
     cycle_current = c;
     m.daemonized = upgraded || core()->daemon.on;
     if (!hear_signals()) return 1;
-    if (!upgraded && core()->daemon.on && !daemon_start()) return 1;
+    keys_tell(c);
+    if (!upgraded && core()->daemon.on && !detach()) return 1;
     if (!pidfile_write(core()->pid)) return 1;
     log_drop_target(c->log, &log_target_stderr);
     if (m.daemonized) cycle_log_redirect_stderr(c);

@@ -1,4 +1,5 @@
 #include "process/tls_conf.h"
+#include "process/core_conf.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -219,3 +220,10 @@ const struct conf_type tls_conf_passwords = { .syntax = "file", .size = sizeof(s
 const struct conf_type tls_conf_commands = { .syntax = "name value", .size = sizeof(struct tls_commands), .flags = CONF_MULTI, .min = 2, .max = 2, .parse = parse_command };
 const struct conf_type tls_conf_cache = { .syntax = "off | max=N [inactive=time] [valid=time]", .size = sizeof(struct tls_conf_cache), .min = 1, .max = 3, .parse = parse_cache };
 const struct conf_type tls_conf_log = { .syntax = "path", .size = sizeof(struct log_file *), .min = 1, .max = 1, .parse = parse_log };
+
+const char *tls_conf_exposes(const struct conf *cf, const struct tls_word *key)
+{
+    if (!core_conf(cf->top)->key_isolation.on) return NULL;
+    if (key->with) return "names a key with variables, which a worker would read: with \"ssl_key_isolation\" it must be the name of a file";
+    return text_starts(key->path, T("data:")) ? "holds a key, as all processes would: with \"ssl_key_isolation\" it must be the name of a file" : NULL;
+}

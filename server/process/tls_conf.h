@@ -27,6 +27,8 @@ extern const struct conf_choice tls_conf_protocols[];    /* for D_BITS */
 
 /* Of these words any has variables. */
 bool tls_conf_varies(const struct tls_words *w);
+/* Where keys are kept apart (ssl_key_isolation): NULL, or why this key cannot be: a worker would read it, or all have it already. */
+const char *tls_conf_exposes(const struct conf *cf, const struct tls_word *key);
 /* Where it lies, for e: in e->pool. Empty: nowhere. */
 struct text tls_conf_render(const struct tls_word *w, struct eval *e);
 /* settings.key_line for a struct log_file. */

@@ -4,8 +4,10 @@
 #include "process/core_conf.h"
 #include "process/cycle_log.h"
 #include "process/inherit.h"
+#include "process/keys.h"
 #include "process/listen.h"
 #include "process/process.h"
+#include "tls/vault.h"
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -114,7 +116,7 @@ void worker_quit(struct cycle *c)
     uint64_t most = core_conf(c->conf->top)->shutdown_timeout.ms;
     if (most) timer_set(&shutdown_timer, most);
     timer_set(&idle_timer, IDLE_GRACE_MS);
-    PROCESS_EACH(worker_quit, c);
+    if (process_kind != PROCESS_KEYS) PROCESS_EACH(worker_quit, c);
 }
 
 bool worker_is_done(void) { return leaving || (process_quitting && conn_figures.open == 0 && !process_is_held()); }
@@ -122,7 +124,7 @@ bool worker_is_done(void) { return leaving || (process_quitting && conn_figures.
 __attribute__((noreturn)) static void leave(struct cycle *c)
 {
     log_at(log_main, L_NOTICE, NULL, 0, "exiting");
-    PROCESS_EACH(worker_end, c);
+    if (process_kind != PROCESS_KEYS) PROCESS_EACH(worker_end, c);
     cycle_log_flush(c);
     log_at(log_main, L_NOTICE, NULL, 0, "exit");
     if (conn_figures.open) _exit(0);     /* only the kernel knows them now: leak checkers need not look */
@@ -187,17 +189,22 @@ static void hear(struct watch *w, uint32_t events)
     struct text text;
     int fd, word;
     (void) events;
+    if (child_channel < 0) return;
     while ((word = child_hear(w->fd, room, sizeof room, &text, &fd)) > 0) {
-        if (word == WORD_REOPEN) reopen(text, fd);
+        if (process_kind == PROCESS_KEYS && word != WORD_REOPEN) keys_hear(word, fd);
+        else if (word == WORD_REOPEN) reopen(text, fd);
         else if (word == WORD_RETIRE) end_surplus(true);
     }
     if (word == 0) return;
     watch_remove(w);
     close(w->fd);
     child_channel = -1;
+    if (process_kind == PROCESS_KEYS) quit(cycle_current);       /* for as long as there are workers */
     /* The master is gone: we go on, unless it was a new binary that never took over: the old one is in charge. */
     if (inherit_from && (kill(inherit_from, 0) == 0 || errno == EPERM)) quit(cycle_current);
 }
+
+void worker_hear(void) { hear(&channel_watch, EPOLLIN); }
 
 /* ---- the beginning ---- */
 
@@ -217,7 +224,7 @@ static void become(struct cycle *c, unsigned slot)
     take_limits(core);
     if (process_kind == PROCESS_WORKER && core_conf_cpus(&core->affinity, slot, &cpus)) spawn_affinity(cpus.bits, countof(cpus.bits));
     if (!spawn_become(&who, c->transparent)) exit(2);
-    spawn_dumpable();
+    if (process_kind != PROCESS_KEYS) spawn_dumpable();
     if (core->working_directory.n && chdir(core->working_directory.p) != 0) {
         log_at(log_main, L_CRIT, NULL, errno, "chdir(\"%s\") failed", core->working_directory.p);
         exit(2);
@@ -234,7 +241,7 @@ bool worker_open_loop(struct cycle *c)
     return watch_add(&signals_watch, EPOLLIN) && watch_add(&channel_watch, EPOLLIN);
 }
 
-static void begin(struct cycle *c, unsigned slot, enum process_kind kind, const char *title)
+void worker_begin(struct cycle *c, unsigned slot, enum process_kind kind, const char *title)
 {
     static const int heard[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGWINCH };
     process_kind = kind;
@@ -246,13 +253,14 @@ static void begin(struct cycle *c, unsigned slot, enum process_kind kind, const 
     title_set(title);
     inherit_set_environment(c);
     become(c, slot);
-    close_others(c, slot, kind == PROCESS_MANAGER);
+    close_others(c, slot, kind != PROCESS_WORKER);
     clock_update();
     if (!worker_open_loop(c)) exit(2);
-    worker_start_seconds();
+    if (child_line >= 0 && !keyline_open(child_line)) exit(2);
+    if (kind != PROCESS_KEYS) worker_start_seconds();
 }
 
-__attribute__((noreturn)) static void serve(struct cycle *c)
+void worker_serve(struct cycle *c)
 {
     while (!worker_is_done()) loop_turn(-1);
     leave(c);
@@ -260,17 +268,17 @@ __attribute__((noreturn)) static void serve(struct cycle *c)
 
 void worker_run(struct cycle *c, unsigned slot)
 {
-    begin(c, slot, PROCESS_WORKER, "weir: worker process");
+    worker_begin(c, slot, PROCESS_WORKER, "weir: worker process");
     PROCESS_EACH(worker_start, c, slot);
     if (!worker_accept(c, slot)) exit(2);
     child_tell(child_channel, WORD_READY, T(""), -1);
-    serve(c);
+    worker_serve(c);
 }
 
 void manager_run(struct cycle *c, unsigned slot)
 {
-    begin(c, slot, PROCESS_MANAGER, "weir: manager process");
+    worker_begin(c, slot, PROCESS_MANAGER, "weir: manager process");
     PROCESS_EACH(manager_start, c);
     child_tell(child_channel, WORD_READY, T(""), -1);
-    serve(c);
+    worker_serve(c);
 }

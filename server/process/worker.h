@@ -8,6 +8,12 @@
 __attribute__((noreturn)) void worker_run(struct cycle *c, unsigned slot);
 __attribute__((noreturn)) void manager_run(struct cycle *c, unsigned slot);
 
+/* Their first and last parts, for who is a child of another kind. */
+void worker_begin(struct cycle *c, unsigned slot, enum process_kind kind, const char *title);
+__attribute__((noreturn)) void worker_serve(struct cycle *c);
+/* What the master has said until now. */
+void worker_hear(void);
+
 /* For the single process: the parts of a worker's life. */
 bool worker_open_loop(struct cycle *c);
 bool worker_accept(struct cycle *c, unsigned slot);

@@ -1,6 +1,9 @@
 /* handshake: from a plain conn to one with a session, either side. Never waits; the owner's timer limits it. */
 #include "tls/pair.h"
+#include "os/fiber.h"
 #include "os/metrics.h"
+#include "tls/vault.h"
+#include <errno.h>
 #include <openssl/x509v3.h>
 
 /* ---- how it ends ---- */
@@ -55,7 +58,9 @@ static void explain_failure(struct conn *c, struct tls *t, int err)
     enum log_level level = t->context->server ? L_INFO : L_ERR;
     int library = ERR_GET_LIB(ERR_peek_error());
     count_reason(ERR_peek_error());
-    if (t->refused) {
+    const char *key = keyline_fault();
+    if (key) tls_log(c->log, L_ERR, &c->about, 0, "SSL_do_handshake() failed, %s", key);
+    else if (t->refused) {
         ERR_clear_error();
         log_at(c->log, level, &c->about, 0, "handshake rejected");
     } else if (t->error) tls_log(c->log, level, &c->about, t->error, "SSL_do_handshake() failed");
@@ -146,16 +151,41 @@ static int advance(struct tls *t)
     return SSL_is_init_finished(t->ssl) || SSL_do_handshake(t->ssl) == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, 0);
 }
 
+static bool may_go_on(int err)
+{
+    return err == SSL_ERROR_NONE || err == SSL_ERROR_WANT_READ || err == SSL_ERROR_WANT_WRITE || err == SSL_ERROR_WANT_ASYNC;
+}
+
+static void advance_inside(void *arg)
+{
+    struct tls *t = arg;
+    t->went = advance(t);
+}
+
+/* Where keys are another process's, OpenSSL's code is left in its midst while that answers. */
+static int advance_or_wait(struct tls *t)
+{
+    if (!t->fiber && !keyline_is_open()) return advance(t);
+    if (!t->fiber && !(t->fiber = fiber_open(advance_inside, t))) {
+        t->error = errno;
+        return SSL_ERROR_SYSCALL;
+    }
+    return fiber_run(&t->fiber) ? SSL_ERROR_WANT_ASYNC : t->went;
+}
+
+static void go_on(struct conn *c);
+
 static void step(struct conn *c, struct tls *t)
 {
+    keyline_begin(c, go_on);
     tls_wire_begin(c);
     ERR_clear_error();
-    int err = advance(t);
+    int err = advance_or_wait(t);
     if (err == SSL_ERROR_WANT_READ) SSL_free_buffers(t->ssl);      /* a client that leaves it there holds less */
     enum io how = tls_wire_flush(c, t);
     if (err == SSL_ERROR_NONE && how == IO_OK) {
         finish(c, t);
-    } else if (how == IO_ERROR || (err != SSL_ERROR_NONE && err != SSL_ERROR_WANT_READ && err != SSL_ERROR_WANT_WRITE)) {
+    } else if (how == IO_ERROR || !may_go_on(err)) {
         explain_failure(c, t, err);
         tell_failed(c, t);
     }
@@ -167,6 +197,26 @@ static void time_out(struct conn *c, struct tls *t)
     metrics_add(METRIC_SSL_FAILED, 1);
     metrics_add(METRIC_SSL_TIMEOUT, 1);
     t->owner_ready(c, CONN_TIMEOUT);
+}
+
+static void go_on(struct conn *c)
+{
+    struct tls *t = c->layer;
+    NEED(t, TLS_MAGIC);
+    step(c, t);
+}
+
+void tls_handshake_abandon(struct conn *c, struct tls *t)
+{
+    if (!t->fiber) return;
+    tls_wire_begin(c);
+    while (t->fiber) {
+        keyline_abandon(c);
+        fiber_run(&t->fiber);
+    }
+    ERR_clear_error();
+    keyline_fault();
+    tls_wire_flush(c, t);
 }
 
 static void handshake_ready(struct conn *c, unsigned what)

@@ -286,6 +286,7 @@ static void end_tls(struct conn *c)
 {
     struct tls *t = session_of(c);
     if (t->guest) t->guest->end(t->guest);
+    if (!t->ready) tls_handshake_abandon(c, t);
     say_goodbye(c, t);
     if (t->ssl && (!t->ready || t->broken)) SSL_set_quiet_shutdown(t->ssl, 1);
     if (t->ready) SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);    /* the session stays good */

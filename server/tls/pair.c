@@ -1,5 +1,6 @@
 /* pair: a certificate with its chain and its key, from where they lie; and a cache of such, for names that come with connections. */
 #include "tls/pair.h"
+#include "tls/vault.h"
 #include "base/siphash.h"
 #ifndef OPENSSL_NO_ENGINE
 #include <openssl/engine.h>
@@ -186,7 +187,8 @@ const char *tls_pair_key(struct text from, const struct tls_keyring *ring, struc
         else out->key = read_pem(from, password, &wrong);
     } while (!out->key && ++at < ring->password_count);
     tls_wipe(false);
-    return out->key ? NULL : wrong;
+    if (!out->key) return wrong;
+    return vault_is_on() ? vault_take(&out->key) : NULL;
 }
 
 /* ---- both ---- */

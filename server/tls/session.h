@@ -54,6 +54,8 @@ struct tls {
     const char         *distrusted;            /* by whom the owner asked of the peer's certificate: why */
     struct tls_guest   *guest;
     char               *verify;                /* client side, until it is checked */
+    struct fiber       *fiber;                 /* the handshake's, while it waits for a key */
+    int                 went;                  /* how its last step went, as SSL_get_error says */
     struct tls_prints  *prints;                /* hello.c; NULL: not wanted */
     bool                ready,                 /* the handshake is over */
                         held,                  /* the first byte of the owner's chain is in unsent already */
@@ -76,6 +78,11 @@ size_t tls_wire_room(void);                              /* bytes that can still
 /* ---- io.c ---- */
 
 void tls_settle(struct conn *c);                         /* readable, by what the session and the socket hold */
+
+/* ---- handshake.c ---- */
+
+/* c ends: where its handshake waits for a key, that fails. */
+void tls_handshake_abandon(struct conn *c, struct tls *t);
 
 /* ---- context.c ---- */
 

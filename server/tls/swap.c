@@ -3,6 +3,7 @@
  * its contexts. One list, newest first; a name stands in it once, but for an older copy that a dead holder of the lock left.
  */
 #include "tls/pair.h"
+#include "tls/vault.h"
 #include <openssl/pem.h>
 #include <sys/mman.h>
 
@@ -111,6 +112,7 @@ static const char *write_pem(const struct tls_loaded *l, BIO *chain, BIO *key)
     if (PEM_write_bio_X509_AUX(chain, l->leaf) != 1) return "PEM_write_bio_X509_AUX() failed";
     for (int i = 0; i < sk_X509_num(l->chain); i++)
         if (PEM_write_bio_X509(chain, sk_X509_value(l->chain, i)) != 1) return "PEM_write_bio_X509() failed";
+    if (standin_is(l->key)) return NULL;         /* each makes its own, from the certificate */
     return PEM_write_bio_PrivateKey(key, l->key, NULL, NULL, 0, NULL, NULL) == 1 ? NULL : "its key cannot be handed over";
 }
 
@@ -121,7 +123,7 @@ static const char *put_texts(struct tls_swaps *k, struct text name, struct text 
     *s = (struct swap) { .name_n = (uint32_t) name.n, .chain_n = (uint32_t) chain.n, .key_n = (uint32_t) key.n };
     memcpy(s->bytes, name.p, name.n);
     memcpy(s->bytes + name.n, chain.p, chain.n);
-    memcpy(s->bytes + name.n + chain.n, key.p, key.n);
+    if (key.n) memcpy(s->bytes + name.n + chain.n, key.p, key.n);      /* none: where it is another process's */
     shm_lock(&k->lock);
     replace(k, s);
     shm_unlock(&k->lock);
@@ -141,6 +143,7 @@ bool tls_swaps_put(struct tls_swaps *k, struct text name, const struct tls_pair 
     OPENSSL_cleanse((char *) (uintptr_t) held(key).p, held(key).n);
     BIO_free(chain);
     BIO_free(key);
+    if (!wrong && standin_is(l.key)) tls_swaps_take(k, log);      /* who has the vault keeps what stands in, and with it the key */
     tls_loaded_drop(&l);
     return !wrong;
 }
@@ -167,13 +170,26 @@ static char *copy_newer(struct tls_swaps *k, const struct tls_context *x, struct
     return copy;
 }
 
+/* The key is another process's. */
+static bool read_with_standin(struct text certificate, const struct log *log, struct tls_loaded *out)
+{
+    *out = (struct tls_loaded) { 0 };
+    const char *wrong = tls_pair_certificate(certificate, out);
+    if (!wrong && !(out->key = standin_open(X509_get0_pubkey(out->leaf)))) wrong = "out of memory";
+    if (!wrong) return true;
+    tls_log(log, L_ERR, NULL, 0, "cannot take a certificate that has changed: %s", wrong);
+    tls_loaded_drop(out);
+    return false;
+}
+
 static bool take_one(struct tls_swaps *k, struct tls_context *x, struct text name, const struct log *log)
 {
     struct tls_pair pair;
     struct tls_loaded l;
     char *copy = copy_newer(k, x, name, &pair.certificate, &pair.key);
     if (!copy) return false;
-    bool fine = tls_loaded_read(&pair, &(struct tls_keyring) { 0 }, &(struct tls_teller) { log, L_ERR, NULL }, &l);
+    bool fine = pair.key.n > strlen("data:") ? tls_loaded_read(&pair, &(struct tls_keyring) { 0 }, &(struct tls_teller) { log, L_ERR, NULL }, &l)
+                                             : read_with_standin(pair.certificate, log, &l);
     OPENSSL_cleanse(copy, pair.certificate.n + pair.key.n);
     free(copy);
     if (!fine) return false;
