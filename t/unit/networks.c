@@ -85,6 +85,8 @@ static void broken(const struct list_file *f)
 {
     static const char *const bad[] = { "1.2.3", "1.2.3.4/33", "10.0.0.1 10.0.0.2", "example.com", "10.0.0.9-10.0.0.1", "10.0.0.1-2001:db8::1", "10.0.0.0/24-10.0.1.0", "<html>", "all", "10.0.0.1-", "-", "::1/129", "unix:" };
     char content[128], want[256];
+    put_text("10.0.0.0/8\n");
+    look();
     for (size_t i = 0; i < countof(bad); i++) {
         snprintf(content, sizeof content, "1.1.1.1\n# 2\n%s\nalso bad\n", bad[i]);
         put_text(content);
