@@ -152,7 +152,7 @@ void request_take_uri(struct request *r, const struct uri *u)
     r->uri = u->path;
     r->args = u->args;
     r->exten = u->exten;
-    r->has_args = u->has_args;
+    r->has_args = u->args.n > 0;      /* "/x?" has none, as in nginx */
     r->complex_uri = u->complex;
     r->quoted_uri = u->quoted;
     r->plus_in_uri = u->plus;
