@@ -11,6 +11,14 @@ extern struct module http_upstream_module;
 
 static struct group *group_here(struct conf *cf) { return cf->block->object; }
 
+/* The block's own, or what holds around it. */
+static struct resolver_values resolver_of_block(const struct conf_block *b)
+{
+    const struct resolver_values *own = conf_values(b, &http_upstream_module), *around = conf_values(b, &http_resolver_module);
+    bool timed = conf_is_set(b, &http_upstream_module, offsetof(struct resolver_values, timeout));
+    return (struct resolver_values) { own->resolver ? own->resolver : around->resolver, timed ? own->timeout : around->timeout };
+}
+
 static conf_result parse_upstream(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d;
@@ -21,8 +29,10 @@ static conf_result parse_upstream(struct conf *cf, const struct directive *d, vo
     const char *file = cf->file;
     unsigned line = cf->line;
     struct conf_block *block;
+    group_names_allow(cf, g, resolver_of_block);
     why = conf_enter(cf, IN_UPSTREAM, g, &block);
     if (why) return why;
+    group_names_block(cf, g, block);
     if (!g->next_id && !g->stateful) conf_error_at(cf, file, line, "no servers are inside upstream");
     return NULL;
 }
@@ -66,29 +76,6 @@ static bool read_parameter(struct text w, struct group_server *s, bool *resolve)
     return false;
 }
 
-/* The block's own, or what holds around it. */
-static struct resolver_values resolver_of_block(const struct conf_block *b)
-{
-    const struct resolver_values *own = conf_values(b, &http_upstream_module), *around = conf_values(b, &http_resolver_module);
-    bool timed = conf_is_set(b, &http_upstream_module, offsetof(struct resolver_values, timeout));
-    return (struct resolver_values) { own->resolver ? own->resolver : around->resolver, timed ? own->timeout : around->timeout };
-}
-
-/* A name that is looked up while it serves; that there is no such one now is no error. */
-static conf_result add_name(struct conf *cf, const struct group_server *s)
-{
-    struct text host, question;
-    uint16_t port;
-    const char *why;
-    if (!resolver_is_built()) return "!resolving names at run time needs c-ares, which this weir was built without";
-    if (!addr_split(s->address, &host, &port, &why)) return conf_say(cf, "!%s in upstream \"%.*s\"", why, TEXT_ARG(s->address));
-    if (s->service.n && port) return conf_say(cf, "!service upstream \"%.*s\" may not have port", TEXT_ARG(s->address));
-    question = group_names_question(cf->scratch, host, s->service);
-    if (!dns_name_of(question, NULL)) return conf_say(cf, "!invalid host in upstream \"%.*s\"", TEXT_ARG(question));
-    group_names_add(cf, group_here(cf), group_add_template(cf, group_here(cf), s), question, port ? port : s->default_port, resolver_of_block);
-    return NULL;
-}
-
 static conf_result parse_server(struct conf *cf, const struct directive *d, void *field)
 {
     (void) d;
@@ -101,7 +88,7 @@ static conf_result parse_server(struct conf *cf, const struct directive *d, void
     if (s.slow_start_ms && group_here(cf)->balance->no_backup) return "!balancing method does not support parameter \"slow_start\"";
     if (s.service.n && !resolve) return conf_say(cf, "!service upstream \"%.*s\" requires \"resolve\" parameter", TEXT_ARG(s.address));
     struct addr numeric;
-    if (resolve && !addr_parse(cf->scratch, s.address, s.default_port, &numeric)) return add_name(cf, &s);
+    if (resolve && !addr_parse(cf->scratch, s.address, s.default_port, &numeric)) return group_names_server(cf, group_here(cf), &s);
     if (s.service.n) return conf_say(cf, "!service upstream \"%.*s\" is not a name", TEXT_ARG(s.address));
     return group_add_server(cf, group_here(cf), &s);
 }

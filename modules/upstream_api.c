@@ -7,8 +7,10 @@
 #include "os/file.h"
 #include "process/cycle.h"
 #include "upstream/balance.h"
+#include "upstream/group_names.h"
 #include "upstream/group_peer.h"
 #include "upstream/idle.h"
+#include "upstream/resolver.h"
 #include <errno.h>
 
 enum { STATE_FILE_MOST = 16 << 20, WEIGHT_MOST = 65535 };
@@ -160,8 +162,11 @@ static const struct state_file *state_of(const struct group *g)
 static void write_line(struct build *b, const struct group_record *r)
 {
     char room[32];
+    if (r->parent != GROUP_NO_PARENT) return;      /* its name is written */
     build_lit(b, "server ");
-    build_text(b, r->name);
+    build_text(b, r->is_name ? r->server : r->name);
+    if (r->is_name) build_lit(b, " resolve");
+    if (r->service.n) build_fmt(b, " service=%.*s", TEXT_ARG(r->service));
     if (r->weight != 1) build_fmt(b, " weight=%u", r->weight);
     if (r->max_conns) build_fmt(b, " max_conns=%u", r->max_conns);
     if (r->max_fails != 1) build_fmt(b, " max_fails=%u", r->max_fails);
@@ -212,7 +217,7 @@ static bool take_bool(const json_t *v, bool *out)
     return json_is_boolean(v);
 }
 
-/* An address with its port, which is 80 where it has none. */
+/* An address with its port, which is 80 where it has none; or a name, which the manager looks up. */
 static int take_server(struct api_call *c, struct wish *w, const json_t *v)
 {
     struct pool *pool = c->r->pool;
@@ -222,18 +227,30 @@ static int take_server(struct api_call *c, struct wish *w, const json_t *v)
     const char *why;
     bool is_any = t.n && (t.p[0] == '*' || text_find_char(t, ' ') >= 0 || text_find_char(t, ';') >= 0 || text_find_char(t, '\n') >= 0);
     if (!t.n || is_any || strlen(t.p) != t.n || !addr_split(t, &host, &port, &why)) return api_refuse(c, 400, "UpstreamBadAddress", "error while parsing");
-    if (!addr_parse(pool, t, 80, &w->r.addr)) return api_refuse(c, 400, "UpstreamNoResolver", "no resolver defined to resolve");
-    w->r.name = w->r.server = addr_text(pool, &w->r.addr, false);
     w->has_server = true;
+    if (addr_parse(pool, t, 80, &w->r.addr)) {
+        w->r.name = w->r.server = addr_text(pool, &w->r.addr, false);
+        return 0;
+    }
+    if (!resolver_is_built()) return api_refuse(c, 400, "UpstreamNoResolver", "no resolver defined to resolve");
+    w->r.is_name = true;
+    w->r.name = w->r.server = t;
     return 0;
+}
+
+/* In a line of a state file, and in DNS. */
+static bool is_one_word(struct text t)
+{
+    for (size_t i = 0; i < t.n; i++)
+        if ((unsigned char) t.p[i] <= ' ' || strchr(";{}\"'\\$", t.p[i]) || t.p[i] == 0x7f) return false;
+    return true;
 }
 
 static int take_route(struct api_call *c, struct wish *w, const json_t *v)
 {
     struct text t = text_of(json_string_value(v), json_string_length(v));
     if (t.n > GROUP_ROUTE_MAX) return api_refuse(c, 400, "UpstreamBadRoute", "route is too long");
-    for (size_t i = 0; i < t.n; i++)
-        if ((unsigned char) t.p[i] <= ' ' || strchr(";{}\"'\\$", t.p[i]) || t.p[i] == 0x7f) return api_refuse(c, 400, "UpstreamBadRoute", "invalid \"route\"");
+    if (!is_one_word(t)) return api_refuse(c, 400, "UpstreamBadRoute", "invalid \"route\"");
     w->r.route = t;
     return 0;
 }
@@ -251,6 +268,10 @@ static int take(struct api_call *c, struct wish *w, const char *name, const json
     if (json_is_object(v) || json_is_array(v)) return api_refuse(c, 400, "UpstreamConfFormatError", "nested object or list");
     if (!strcmp(name, "id") && c->method == METHOD_POST) return 0;
     if (!strcmp(name, "server") && json_is_string(v)) return take_server(c, w, v);
+    if (!strcmp(name, "service") && json_is_string(v) && c->method == METHOD_POST) {
+        r->service = text_of(json_string_value(v), json_string_length(v));
+        return is_one_word(r->service) ? 0 : bad(c, "UpstreamConfFormatError", name);
+    }
     if (!strcmp(name, "route") && json_is_string(v)) {
         w->fields |= GROUP_ROUTE;
         return take_route(c, w, v);
@@ -307,6 +328,10 @@ static int add(struct api_call *c, struct group *g)
     int status = read_wish(c, g, &w);
     if (status) return status;
     if (!w.has_server) return api_refuse(c, 400, "UpstreamConfFormatError", "missing \"server\" argument");
+    if (w.r.service.n && !w.r.is_name) return api_refuse(c, 400, "UpstreamBadAddress", "service is for a name");
+    struct group_server named = { .address = w.r.server, .service = w.r.service };
+    const char *why = w.r.is_name ? group_names_fault(c->r->pool, &named) : NULL;
+    if (why) return api_refuse(c, 400, "UpstreamBadAddress", "%s", why);
     if ((status = result(c, g, group_peer_add(g, &w.r, &id)))) return status;
     tell(c, g, "added", id);
     save(g, c->r->log);
@@ -380,7 +405,7 @@ static int serve(struct api_call *c)
 
 /* ---- reading it ---- */
 
-static bool read_word(struct text w, struct group_server *s)
+static bool read_word(struct text w, struct group_server *s, bool *resolve)
 {
     static const struct { const char *name; size_t offset; } numbers[] = {
         { "weight=", offsetof(struct group_server, weight) }, { "max_conns=", offsetof(struct group_server, max_conns) }, { "max_fails=", offsetof(struct group_server, max_fails) },
@@ -396,6 +421,8 @@ static bool read_word(struct text w, struct group_server *s)
     if (text_starts(w, T("fail_timeout="))) return conf_read_span(text_from(w, 13), &s->fail_timeout_ms);
     if (text_starts(w, T("slow_start="))) return conf_read_span(text_from(w, 11), &s->slow_start_ms);
     if (text_starts(w, T("route="))) s->route = text_from(w, 6);
+    else if (text_starts(w, T("service="))) s->service = text_from(w, 8);
+    else if (text_eq(w, T("resolve"))) *resolve = true;
     else if (text_eq(w, T("backup"))) s->priority = 1;
     else if (text_eq(w, T("down"))) s->down = true;
     else if (text_eq(w, T("drain"))) s->drain = true;
@@ -407,17 +434,18 @@ static conf_result read_server(struct conf *cf, struct state_file *f, struct tex
 {
     struct group_server s = { .default_port = 80, GROUP_SERVER_DEFAULTS };
     struct text word, rest = text_trim(line);
+    bool resolve = false;
     if (!text_starts(rest, T("server ")) || !text_ends(rest, T(";"))) return conf_say(cf, "!\"%s\" has a line that is no server: \"%.*s\"", f->path.p, TEXT_ARG(line));
     rest = text_of(rest.p + 7, rest.n - 8);
     while (text_split(&rest, ' ', &word)) {
         if (!word.n) continue;
         if (!s.address.n) s.address = word;
-        else if (!read_word(word, &s)) return conf_say(cf, "!\"%s\" has an invalid parameter \"%.*s\"", f->path.p, TEXT_ARG(word));
+        else if (!read_word(word, &s, &resolve)) return conf_say(cf, "!\"%s\" has an invalid parameter \"%.*s\"", f->path.p, TEXT_ARG(word));
     }
     f->servers++;
     s.address = pool_text(cf->pool, s.address);
     s.route = pool_text(cf->pool, s.route);
-    return group_add_server(cf, f->group, &s);
+    return resolve ? group_names_server(cf, f->group, &s) : group_add_server(cf, f->group, &s);
 }
 
 /* A file that is not there yet has no servers. */

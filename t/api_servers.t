@@ -2,26 +2,31 @@
 use lib 't/lib';
 use Weir;
 use JSON::PP;
+use Weir::Dns;
 
 my ($x, $y, $z) = map { my $name = $_; Weir::Backend->new(sub { $name }) } qw(x y z);
 my $conf = <<'EOC';
 worker_processes 4;
 events { }
 http {
+    resolver %%DNS%% ipv6=off;
     upstream app { server %%X%%; }
+    upstream named { state %%TESTDIR%%/named.conf; zone named 64k; }
     upstream kept { state %%TESTDIR%%/kept.conf; }
     upstream must { server %%X%%; }
     upstream hash { hash $uri; server %%X%%; }
     server {
         listen 127.0.0.1:%%PORT_0%%;
         location /api { api write=on; }
+        location /named { proxy_pass http://named; }
         location /app { proxy_pass http://app; }
         location /kept { proxy_pass http://kept; }
         location /must { proxy_pass http://must; health_check interval=200ms mandatory; }
     }
 }
 EOC
-my %vars = (X => $x->addr);
+my $dns = Weir::Dns->new('x.test A 1 127.0.0.1', '_http._tcp.y.test SRV 1 0 5 ' . $y->port . ' y.test', 'y.test A 1 127.0.0.1');
+my %vars = (X => $x->addr, DNS => $dns->addr);
 my $w = Weir->new(conf => $conf, vars => \%vars)->start;
 sub ask {
     my ($method, $path, $body) = @_;
@@ -80,7 +85,8 @@ refused(@$_) for
     [400, 'UpstreamBadMaxFails', 'POST', 'app/servers', '{"server": "127.0.0.1:1", "max_fails": "1"}'], [400, 'UpstreamBadFailTimeout', 'POST', 'app/servers', '{"server": "127.0.0.1:1", "fail_timeout": "x"}'],
     [400, 'UpstreamBadSlowStart', 'POST', 'app/servers', '{"server": "127.0.0.1:1", "slow_start": 1}'], [400, 'UpstreamBadRoute', 'POST', 'app/servers', '{"server": "127.0.0.1:1", "route": "' . 'r' x 33 . '"}'],
     [400, 'UpstreamBadRoute', 'POST', 'app/servers', '{"server": "127.0.0.1:1", "route": "a; down"}'], [400, 'UpstreamBadAddress', 'POST', 'app/servers', '{"server": ""}'],
-    [400, 'UpstreamBadAddress', 'POST', 'app/servers', '{"server": "unix:/a\n;"}'], [400, 'UpstreamNoResolver', 'POST', 'app/servers', '{"server": "www.example"}'],
+    [400, 'UpstreamBadAddress', 'POST', 'app/servers', '{"server": "unix:/a\n;"}'], [400, 'UpstreamBadAddress', 'POST', 'app/servers', '{"server": "www..example"}'],
+    [400, 'UpstreamBadAddress', 'POST', 'app/servers', '{"server": "127.0.0.1:1", "service": "http"}'], [400, 'UpstreamBadAddress', 'POST', 'app/servers', '{"server": "a.test:80", "service": "http"}'], [400, 'UpstreamConfFormatError', 'PATCH', 'app/servers/0', '{"service": "http"}'],
     [400, 'UpstreamNoBackup', 'POST', 'hash/servers', '{"server": "127.0.0.1:1", "backup": true}'], [400, 'UpstreamServerImmutable', 'PATCH', 'app/servers/0', '{"server": "127.0.0.1:1"}'],
     [404, 'UpstreamServerNotFound', 'PATCH', 'app/servers/9', '{"weight": 1}'], [404, 'UpstreamServerNotFound', 'DELETE', 'app/servers/9', ''],
     [405, 'MethodDisabled', 'POST', 'app/servers/0', '{"weight": 1}'], [405, 'MethodDisabled', 'DELETE', 'app/servers', ''];
@@ -99,6 +105,39 @@ $w->start;
 is(served('/kept'), 'x', 'after a restart');
 is((ask('PATCH', 'kept/servers/1', { down => $false }))[0], 200, 'up');
 is(served('/kept'), 'x y', 'both');
+
+# names, looked up while it serves
+my $xname = 'x.test:' . $x->port;
+($status, $j) = ask('POST', 'named/servers', { server => $xname, max_fails => 3 });
+is("$status $j->{server} $j->{host} $j->{max_fails}", "201 $xname $xname 3", 'a name comes');
+ok(wait_for(sub { served('/named', 8) eq 'x' }, 20), 'and is found');
+my @found = grep { defined $_->{parent} } @{ (ask('GET', 'named/servers'))[1] };
+is_deeply([map { "$_->{server} $_->{parent} $_->{max_fails}" } @found], [$x->addr . " $j->{id} 3"], 'its address is a server of the same parameters');
+is((ask('DELETE', "named/servers/$found[0]{id}"))[1]{error}{code}, 'UpstreamServerImmutable', 'which goes with its name alone');
+($status, my $srv) = ask('POST', 'named/servers', { server => 'y.test', service => 'http' });
+is("$status $srv->{service}", '201 http', 'a service');
+ok(wait_for(sub { served('/named', 8) eq 'x y' }, 20), 'is found too');
+is((ask('POST', 'named/servers', { server => 'none.test' }))[0], 201, 'one that is not there');
+ok($w->wait_error(qr/upstream "named": none\.test could not be resolved/), 'is looked for');
+is(Weir::slurp("$w->{dir}/named.conf"), "server $xname resolve max_fails=3;\nserver y.test resolve service=http;\nserver none.test resolve;\n", 'names are kept, not addresses');
+$w->reload;
+ok(wait_for(sub { served('/named', 8) eq 'x y' }, 20), 'after a reload');
+$dns->zone('x.test A 1 127.0.0.1', 'none.test A 1 127.0.0.1', '_http._tcp.y.test SRV 1 0 5 ' . $z->port . ' z.test', 'z.test A 1 127.0.0.1');
+ok(wait_for(sub { served('/named', 8) =~ /z/ }, 30), 'what changes is followed');
+my ($none) = grep { $_->{server} =~ /none/ } @{ (ask('GET', 'named/servers'))[1] };
+is((ask('DELETE', "named/servers/$none->{id}"))[0], 200, 'a name goes');
+my ($xid) = grep { $_->{server} eq $xname } @{ (ask('GET', 'named/servers'))[1] };
+($status, $j) = ask('DELETE', "named/servers/$xid->{id}");
+is("$status " . join(' ', map { $_->{host} // $_->{server} } @$j), '200 y.test ' . $z->addr, 'and its addresses with it');
+is(served('/named'), 'z', 'no worker asks it');
+($status, $j) = ask('POST', 'named/servers', { server => $xname, weight => 2 });
+ok(wait_for(sub { served('/named', 8) eq 'x z' }, 20), 'it comes again');
+ask('DELETE', "named/servers/$j->{id}");
+my $asked = 0;
+ok(wait_for(sub { my $n = grep { /x\.test/ } $dns->asked; my $same = $n == $asked; $asked = $n; select undef, undef, undef, 2; $same }, 30), 'nobody looks for it any more');
+$w->stop;
+$w->start;
+ok(wait_for(sub { served('/named', 8) eq 'z' }, 20), 'after a restart');
 
 # health checks follow
 ok(wait_for(sub { served('/must', 1) eq 'x' }), 'checked first');

@@ -4,7 +4,7 @@
 #include "upstream/resolver.h"
 #include "process/cycle.h"
 
-enum { AGAIN_MS = 1000 };          /* not more often, whatever the servers say; and when nothing was found */
+enum { AGAIN_MS = 1000, LOOK_MS = 100 };      /* not more often, whatever the servers say; and when nothing was found. For names that come and go */
 
 struct named;
 
@@ -19,8 +19,9 @@ struct named {
     struct text        question;
     uint16_t           port;
     const struct conf_block *block;
-    struct resolver_values (*values)(const struct conf_block *block);
+    group_names_values *values;
     /* in the manager */
+    struct pool       *home;                  /* of one that came while it serves; NULL: the configuration's */
     struct lookup      lookup;
     struct timer       timer;
     struct pool       *pool;                  /* of one round */
@@ -31,7 +32,12 @@ struct named {
     enum lookup_end    failed, failed_before;
 };
 
-struct names_conf { struct named *first, *last; };
+/* A group that names may come to. */
+struct place { struct place *next; struct group *group; const struct conf_block *block; group_names_values *values; uint64_t seen; };
+
+struct names_conf { struct named *first, *last; struct place *places; };
+
+static struct named *come;                    /* those that came, in the manager */
 
 /* ---- what was found ---- */
 
@@ -155,6 +161,84 @@ static struct named *watches_of(const struct cycle *c)
     return conf->first;
 }
 
+/* ---- names that come and go ---- */
+
+/* port_out: as given, 0: none was. */
+static conf_result question_of(struct pool *pool, const struct group_server *s, struct text *question_out, uint16_t *port_out)
+{
+    struct text host;
+    const char *why;
+    if (!addr_split(s->address, &host, port_out, &why)) return why;
+    *question_out = group_names_question(pool, host, s->service);
+    return dns_name_of(*question_out, NULL) ? NULL : "invalid host";
+}
+
+static void begin(struct place *p, const struct group_record *r)
+{
+    struct pool *home = pool_open(0);
+    struct named *w = pool_new(home, struct named);
+    struct group_template *t = pool_new(home, struct group_template);
+    *t = (struct group_template) { .id = r->id, .server = { .address = pool_text(home, r->server), .service = pool_text(home, r->service), .priority = r->priority, .default_port = 80 } };
+    *w = (struct named) { .next = come, .group = p->group, .name = t, .block = p->block, .values = p->values, .home = home, .timer.fire = ask };
+    conf_result why = question_of(home, &t->server, &w->question, &w->port);
+    ASSERT(!why);
+    if (!w->port) w->port = t->server.default_port;
+    come = w;
+    ask(&w->timer);
+}
+
+static void end_watch(struct named *w)
+{
+    timer_end(&w->timer);
+    end_round(w);
+    pool_close(&w->home);         /* w lies in it */
+}
+
+static bool is_watched(const struct named *w, const struct group *g, uint32_t id)
+{
+    while (w && (w->group != g || w->name->id != id)) w = w->next;
+    return w != NULL;
+}
+
+static bool is_there(const struct group_record *v, size_t n, uint32_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (v[i].is_name && v[i].id == id) return true;
+    return false;
+}
+
+static void look_at_group(struct place *p, struct named *first)
+{
+    size_t n;
+    struct pool *pool = pool_open(0);
+    struct group_record *v = group_peer_list(p->group, pool, &n);
+    for (struct named **at = &come; *at; ) {
+        struct named *w = *at;
+        if (w->group != p->group || is_there(v, n, w->name->id)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        end_watch(w);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (v[i].is_name && !is_watched(first, p->group, v[i].id) && !is_watched(come, p->group, v[i].id)) begin(p, &v[i]);
+    pool_close(&pool);
+}
+
+static struct { struct timer timer; struct names_conf *conf; } lookout;
+
+static void look(struct timer *t)
+{
+    for (struct place *p = lookout.conf->places; p; p = p->next) {
+        uint64_t version = p->group->roster ? atomic_load(&p->group->roster->version) : 0;
+        if (version == p->seen) continue;
+        p->seen = version;
+        look_at_group(p, lookout.conf->first);
+    }
+    timer_set(t, LOOK_MS);
+}
+
 static void start_manager(struct cycle *c)
 {
     for (struct named *w = watches_of(c); w; w = w->next) {
@@ -162,6 +246,9 @@ static void start_manager(struct cycle *c)
         w->timer.fire = ask;
         ask(&w->timer);
     }
+    lookout.conf = conf_own_values(c->conf, c->conf->top, &upstream_names_module);
+    lookout.timer.fire = look;
+    if (lookout.conf->places && resolver_is_built()) look(&lookout.timer);
 }
 
 static void quit(struct cycle *c)
@@ -169,6 +256,12 @@ static void quit(struct cycle *c)
     for (struct named *w = watches_of(c); w; w = w->next) {
         timer_end(&w->timer);
         end_round(w);
+    }
+    timer_end(&lookout.timer);
+    while (come) {
+        struct named *w = come;
+        come = w->next;
+        end_watch(w);
     }
 }
 
@@ -218,15 +311,47 @@ struct text group_names_question(struct pool *pool, struct text host, struct tex
     return pool_printf(pool, "_%.*s._tcp.%.*s", TEXT_ARG(service), TEXT_ARG(host));
 }
 
-void group_names_add(struct conf *cf, struct group *g, const struct group_template *t, struct text question, uint16_t port,
-                     struct resolver_values (*values)(const struct conf_block *block))
+void group_names_allow(struct conf *cf, struct group *g, group_names_values *values)
 {
     struct names_conf *c = conf_own_values(cf, cf->top, &upstream_names_module);
+    struct place *p = pool_new(cf->pool, struct place);
+    *p = (struct place) { .next = c->places, .group = g, .values = values };
+    c->places = p;
+}
+
+void group_names_block(struct conf *cf, const struct group *g, const struct conf_block *block)
+{
+    struct names_conf *c = conf_own_values(cf, cf->top, &upstream_names_module);
+    struct place *p = c->places;
+    while (p->group != g) p = p->next;
+    p->block = block;
+}
+
+conf_result group_names_server(struct conf *cf, struct group *g, const struct group_server *s)
+{
+    struct names_conf *c = conf_own_values(cf, cf->top, &upstream_names_module);
+    const struct place *p = c->places;
+    struct text question = s->address;
+    uint16_t port;
+    if (!resolver_is_built()) return "!resolving names at run time needs c-ares, which this weir was built without";
+    conf_result why = question_of(cf->pool, s, &question, &port);
+    if (why) return conf_say(cf, "!%s in upstream \"%.*s\"", why, TEXT_ARG(question));
+    if (s->service.n && port) return conf_say(cf, "!service upstream \"%.*s\" may not have port", TEXT_ARG(s->address));
+    while (p->group != g) p = p->next;
     struct named *w = pool_new(cf->pool, struct named);
-    *w = (struct named) { .group = g, .name = t, .question = pool_text(cf->pool, question), .port = port, .block = cf->block, .values = values };
+    *w = (struct named) { .group = g, .name = group_add_template(cf, g, s), .question = pool_text(cf->pool, question), .port = port ? port : s->default_port, .block = cf->block, .values = p->values };
     if (c->last) c->last->next = w;
     else c->first = w;
     c->last = w;
+    return NULL;
+}
+
+conf_result group_names_fault(struct pool *pool, const struct group_server *s)
+{
+    struct text question;
+    uint16_t port;
+    conf_result why = question_of(pool, s, &question, &port);
+    return !why && s->service.n && port ? "service may not have port" : why;
 }
 
 static const struct process_part part = { .open = open_cycle, .worker_quit = quit, .manager_start = start_manager };
