@@ -64,7 +64,10 @@ static json_t *filter(const struct api_call *c, const struct api_part *p, json_t
     void *at;
     const char *name;
     json_t *value;
-    if (!json_is_object(j) || !api_argument(c, T("fields"), &fields)) return j;
+    if (!api_argument(c, T("fields"), &fields)) return j;
+    if (json_is_array(j) && fields.n)
+        for (size_t i = 0; i < json_array_size(j); i++) json_array_set_new(j, i, choose_fields(json_incref(json_array_get(j, i)), fields));
+    if (!json_is_object(j)) return j;
     if (!p->named || c->depth) return fields.n ? choose_fields(j, fields) : names_of(j);
     if (!fields.n) return names_of(j);
     json_object_foreach_safe(j, at, name, value) json_object_set_new(j, name, choose_fields(json_incref(value), fields));

@@ -67,6 +67,7 @@ static void frame_body(struct exchange *x, struct chain *in, enum body_end end, 
 static void restart(struct exchange *x)
 {
     struct fastcgi *f = fastcgi_of(x);
+    if (unlikely(x->hedge.second)) f->head = pool_bytes(x->r->pool, x->conf->buffer_size.bytes);       /* that of the first is in use */
     f->records = (struct fastcgi_reader) { .have = 0 };
     f->head_n = 0;
     f->over = false;
@@ -190,7 +191,7 @@ static bool ends_at_eof(struct exchange *x)
 
 static const struct gateway_protocol protocol = {
     .name = "fastcgi", .make_request = make_request, .restart = restart, .parse_head = parse_head, .parse_body = parse_body,
-    .ends_at_eof = ends_at_eof, .frame_body = frame_body, .frames_whole = true, .unwraps = true,
+    .ends_at_eof = ends_at_eof, .frame_body = frame_body, .frames_whole = true, .unwraps = true, .hedged = sizeof(struct fastcgi),
 };
 
 /* ---- fastcgi_pass ---- */
@@ -292,6 +293,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 
 static const struct directive rows[] = {
     GATEWAY_ROWS(struct fastcgi_conf, g, "fastcgi_", "fastcgi_temp", gateway_next_cgi),
+    GATEWAY_HEDGE_ROW(struct fastcgi_conf, g, "fastcgi_"),
     CGI_PARAM_ROW(struct fastcgi_conf, params, "fastcgi_"),
     D_TEMPLATE(struct fastcgi_conf, index, "fastcgi_index", IN_HSL, NULL, "What is put behind a uri that ends with a slash, in $fastcgi_script_name."),
     D_TYPE(struct fastcgi_conf, split, struct regex *, &split_type, "fastcgi_split_path_info", IN_LOCATION, NULL, "A pattern with two captures: what becomes $fastcgi_script_name and $fastcgi_path_info."),

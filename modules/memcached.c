@@ -118,6 +118,7 @@ static bool ends_at_eof(struct exchange *x)
 
 static const struct gateway_protocol protocol = {
     .name = "memcached", .make_request = make_request, .restart = restart, .parse_head = parse_head, .parse_body = parse_body, .ends_at_eof = ends_at_eof,
+    .hedged = sizeof(struct memcached),
 };
 
 static struct verdict answer(struct request *r)
@@ -155,6 +156,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 
 static const struct directive rows[] = {
     GATEWAY_PEER_ROWS(struct memcached_conf, g, "memcached_", gateway_next_memcached),
+    GATEWAY_HEDGE_ROW(struct memcached_conf, g, "memcached_"),
     D_NUM(struct memcached_conf, gzip_flag, "memcached_gzip_flag", IN_HSL, NULL, "The flag of values that are compressed: they get Content-Encoding: gzip. None is by default."),
     { .name = NULL },
 };

@@ -37,6 +37,7 @@ static bool make_request(struct exchange *x)
 
 static const struct gateway_protocol protocol = {
     .name = "scgi", .make_request = make_request, .restart = cgi_restart, .parse_head = cgi_plain_head, .parse_body = cgi_plain_body, .ends_at_eof = cgi_ends_at_eof,
+    .hedged = sizeof(struct cgi),
 };
 
 static struct verdict answer(struct request *r)
@@ -63,6 +64,7 @@ static conf_result check(struct conf *cf, struct conf_block *b, void *values)
 
 static const struct directive rows[] = {
     GATEWAY_ROWS(struct scgi_conf, g, "scgi_", "scgi_temp", gateway_next_cgi),
+    GATEWAY_HEDGE_ROW(struct scgi_conf, g, "scgi_"),
     CGI_PARAM_ROW(struct scgi_conf, params, "scgi_"),
     { .name = NULL },
 };

@@ -1,7 +1,7 @@
 /* status_api: processes, shared memory, TLS and resolvers in the API. */
 #include "modules/module.h"
 #include "http/api.h"
-#include "os/metrics.h"
+#include "os/metrics_worker.h"
 #include "os/shm.h"
 #include "process/cycle.h"
 #include "upstream/resolver.h"
@@ -23,15 +23,6 @@ static void forget_figures(const struct figure *f)
 }
 
 static const struct figure process_figures[] = { { "respawned", METRIC_PROCESSES_RESPAWNED }, { 0 } };
-static const struct figure ssl_figures[] = {
-    { "handshakes", METRIC_SSL_HANDSHAKES }, { "session_reuses", METRIC_SSL_REUSES }, { "handshakes_failed", METRIC_SSL_FAILED },
-    { "no_common_protocol", METRIC_SSL_NO_PROTOCOL }, { "no_common_cipher", METRIC_SSL_NO_CIPHER }, { "handshake_timeout", METRIC_SSL_TIMEOUT },
-    { "peer_rejected_cert", METRIC_SSL_REJECTED }, { 0 },
-};
-static const struct figure verify_figures[] = {
-    { "no_cert", METRIC_SSL_NO_CERT }, { "expired_cert", METRIC_SSL_EXPIRED }, { "revoked_cert", METRIC_SSL_REVOKED },
-    { "hostname_mismatch", METRIC_SSL_MISNAMED }, { "other", METRIC_SSL_UNVERIFIED }, { 0 },
-};
 
 static int serve_processes(struct api_call *c)
 {
@@ -44,18 +35,55 @@ static int serve_processes(struct api_call *c)
     return 200;
 }
 
+static uint64_t since(enum metric m, const void *arg)
+{
+    (void) arg;
+    return metrics_since(m);
+}
+
 static int serve_ssl(struct api_call *c)
 {
     if (c->depth) return no_path(c);
     if (c->method == METHOD_DELETE) {
-        forget_figures(ssl_figures);
-        forget_figures(verify_figures);
+        for (enum metric m = METRIC_SSL_HANDSHAKES; m <= METRIC_SSL_UNVERIFIED; m++) metrics_forget(m);
         return 204;
     }
-    json_t *faults = json_object();
-    put_figures(c->answer = json_object(), ssl_figures);
-    put_figures(faults, verify_figures);
-    json_object_set_new(c->answer, "verify_failures", faults);
+    c->answer = api_ssl(since, NULL, true);
+    return 200;
+}
+
+/* ---- workers ---- */
+
+enum { WORKERS_MOST = 1024 };
+
+static json_t *worker_json(const struct metrics_process *p, size_t id)
+{
+    uint64_t accepted = metrics_of(p, METRIC_CONNECTIONS_ACCEPTED), handled = metrics_of(p, METRIC_CONNECTIONS_HANDLED);
+    uint64_t active = metrics_of(p, METRIC_CONNECTIONS_ACTIVE), idle = metrics_of(p, METRIC_CONNECTIONS_WAITING);
+    return json_pack("{s:I,s:I,s:{s:I,s:I,s:I,s:I},s:{s:{s:I,s:I}}}", "id", (json_int_t) id, "pid", (json_int_t) metrics_pid_of(p),
+                     "connections", "accepted", (json_int_t) accepted, "dropped", (json_int_t) (accepted > handled ? accepted - handled : 0), "active", (json_int_t) (active > idle ? active - idle : 0),
+                     "idle", (json_int_t) idle, "http", "requests", "total", (json_int_t) metrics_of(p, METRIC_REQUESTS), "current", (json_int_t) metrics_of(p, METRIC_CONNECTIONS_WRITING));
+}
+
+static int serve_workers(struct api_call *c)
+{
+    struct metrics_process *v[WORKERS_MOST];
+    size_t n = metrics_workers(cycle_current->number, v, countof(v));
+    uint64_t id = 0;
+    if (c->depth > 1) return no_path(c);
+    if (c->depth && (!text_u64(c->rest[0], &id) || id >= n || !v[id])) return api_refuse(c, 404, "WorkerNotFound", "worker not found");
+    if (c->method == METHOD_DELETE) {
+        for (size_t i = 0; i < n; i++)
+            if (v[i] && (!c->depth || i == id)) metrics_forget_of(v[i]);
+        return 204;
+    }
+    if (c->depth) {
+        c->answer = worker_json(v[id], id);
+        return 200;
+    }
+    c->answer = json_array();
+    for (size_t i = 0; i < n; i++)
+        if (v[i]) json_array_append_new(c->answer, worker_json(v[i], i));
     return 200;
 }
 
@@ -147,6 +175,7 @@ static int serve_resolvers(struct api_call *c)
 
 static const struct api_part parts[] = {
     { NULL, "processes", 1, 1u << METHOD_DELETE, false, serve_processes },
+    { NULL, "workers", 9, 1u << METHOD_DELETE, false, serve_workers },
     { NULL, "ssl", 1, 1u << METHOD_DELETE, false, serve_ssl },
     { NULL, "slabs", 1, 1u << METHOD_DELETE, true, serve_slabs },
     { NULL, "resolvers", 5, 1u << METHOD_DELETE, true, serve_resolvers },

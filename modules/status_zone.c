@@ -1,15 +1,18 @@
 /* status_zone: requests of a server or a location, counted over all workers and generations, for the API. */
 #include "modules/module.h"
 #include "http/api.h"
+#include "http/h1_tls.h"
+#include "http/http.h"
 #include "http/steps.h"
 #include "os/shm.h"
 #include "process/cycle.h"
+#include "tls/counts.h"
 
 enum { ZONE_BYTES = 8 << 20, CODES = 600 };
 
-struct counts { _Atomic uint64_t processing, requests, discarded, received, sent, codes[CODES]; };
+struct counts { _Atomic uint64_t processing, requests, discarded, received, sent, codes[CODES]; struct tls_counts ssl; };
 
-struct status_zone { struct status_zone *next; struct text name; bool of_location; struct counts *counts; };
+struct status_zone { struct status_zone *next; struct text name; bool of_location, secure; struct counts *counts; };
 struct status_conf { struct status_zone *server, *location, *all; };
 
 extern struct module status_zone_module;
@@ -49,6 +52,12 @@ static struct verdict begin(struct request *r)
     return v_next();
 }
 
+static struct tls_counts *tls_of(const struct vhost *v)
+{
+    const struct status_conf *c = conf_values(v->block, &status_zone_module);
+    return c && c->server ? &c->server->counts->ssl : NULL;
+}
+
 /* ---- as JSON ---- */
 
 static json_int_t number(const _Atomic uint64_t *at) { return (json_int_t) atomic_load_explicit(at, memory_order_relaxed); }
@@ -79,6 +88,7 @@ static json_t *zone_json(const struct status_zone *z)
     json_object_set_new(j, "discarded", json_integer(number(&c->discarded)));
     json_object_set_new(j, "received", json_integer(number(&c->received)));
     json_object_set_new(j, "sent", json_integer(number(&c->sent)));
+    if (z->secure) json_object_set_new(j, "ssl", api_ssl_counts(&c->ssl, true));
     return j;
 }
 
@@ -87,6 +97,7 @@ static void reset(struct counts *c)
     _Atomic uint64_t *const counts[] = { &c->requests, &c->discarded, &c->received, &c->sent };
     for (size_t i = 0; i < countof(counts); i++) atomic_store(counts[i], 0);
     for (size_t i = 0; i < CODES; i++) atomic_store(&c->codes[i], 0);
+    tls_counts_forget(&c->ssl);
 }
 
 static int serve_kind(struct api_call *c, bool of_location)
@@ -151,6 +162,12 @@ static bool open_cycle(struct cycle *cycle)
     const struct status_conf *top = conf_values(cycle->conf->top, &status_zone_module);
     char room[1024];
     if (!top->all) return true;
+    h1_tls_counts = tls_of;
+    const struct http *h = http_of(cycle->conf);
+    for (size_t i = 0; h && i < h->vhost_count; i++) {
+        const struct status_conf *c = conf_values(h->vhosts[i]->block, &status_zone_module);
+        if (c->server && h->vhosts[i]->tls) c->server->secure = true;
+    }
     struct zone *zone = shm_open_zone(T("status zones"), ZONE_BYTES, 0x73740001 ^ sizeof(struct counts) << 32, NULL);
     if (!zone) return false;
     for (struct status_zone *z = top->all; z; z = z->next) {

@@ -1,7 +1,7 @@
 /* stub_status: nginx's page of connection counts, over all workers; and the process part that gives every process its counts. */
 #include "modules/module.h"
 #include "http/vhost.h"
-#include "os/metrics.h"
+#include "os/metrics_worker.h"
 #include "process/cycle.h"
 
 static struct verdict answer(struct request *r)
@@ -57,11 +57,15 @@ static bool open_metrics(struct cycle *c)
 
 static void begin(struct cycle *c, unsigned slot)
 {
-    (void) c, (void) slot;
     metrics_begin();
+    metrics_name(slot, c->number);
 }
 
-static void begin_manager(struct cycle *c) { begin(c, 0); }
+static void begin_manager(struct cycle *c)
+{
+    (void) c;
+    metrics_begin();
+}
 
 static const struct process_part process = { .open = open_metrics, .worker_start = begin, .manager_start = begin_manager };
 static const struct module metrics = { .name = "metrics", .part = &process, .part_kind = &process_part_kind };

@@ -6,6 +6,7 @@
 #include "http/api.h"
 #include "os/file.h"
 #include "process/cycle.h"
+#include "tls/counts.h"
 #include "upstream/balance.h"
 #include "upstream/group_names.h"
 #include "upstream/group_peer.h"
@@ -69,6 +70,8 @@ static json_t *peer_json(const struct group *g, const struct group_record *r)
         json_object_set_new(j, "received", json_integer(number(&c->received)));
     }
     add_times(j, g, s);
+    bool secure = tls_counts_of(&c->ssl, METRIC_SSL_HANDSHAKES) || tls_counts_of(&c->ssl, METRIC_SSL_FAILED);
+    if (secure) json_object_set_new(j, "ssl", api_ssl_counts(&c->ssl, false));
     return j;
 }
 
@@ -146,6 +149,7 @@ static void reset(struct group *g, struct pool *pool)
         _Atomic uint64_t *const counts[] = { &s->picked, &s->failed, &c->checks, &c->checks_failed, &c->unhealthy, &c->unavail, &c->sent, &c->received };
         for (size_t k = 0; k < countof(counts); k++) atomic_store(counts[k], 0);
         for (size_t k = 0; k < countof(c->responses); k++) atomic_store(&c->responses[k], 0);
+        tls_counts_forget(&c->ssl);
     }
 }
 

@@ -97,6 +97,7 @@ static bool make_request(struct exchange *x)
 
 static const struct gateway_protocol protocol = {
     .name = "uwsgi", .make_request = make_request, .restart = cgi_restart, .parse_head = cgi_plain_head, .parse_body = cgi_plain_body, .ends_at_eof = cgi_ends_at_eof,
+    .hedged = sizeof(struct cgi),
 };
 
 static struct verdict answer(struct request *r)
@@ -129,6 +130,7 @@ static const struct conf_bounds byte = { 0, 255 };
 
 static const struct directive rows[] = {
     GATEWAY_ROWS(struct uwsgi_conf, g, "uwsgi_", "uwsgi_temp", gateway_next_cgi),
+    GATEWAY_HEDGE_ROW(struct uwsgi_conf, g, "uwsgi_"),
     CGI_PARAM_ROW(struct uwsgi_conf, params, "uwsgi_"),
     { .name = "uwsgi_modifier1", .type = &conf_num, .where = IN_HSL, .offset = FIELD(struct uwsgi_conf, modifier1, int64_t), .dflt = "0", .data = &byte, .help = "The first modifier of uwsgi packets." },
     { .name = "uwsgi_modifier2", .type = &conf_num, .where = IN_HSL, .offset = FIELD(struct uwsgi_conf, modifier2, int64_t), .dflt = "0", .data = &byte, .help = "The second modifier of uwsgi packets." },

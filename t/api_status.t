@@ -104,6 +104,31 @@ is($f->response->status, 200, 'the forward proxy asks the resolver in force: no 
 forgotten('resolvers/dns');
 is(got('resolvers/dns')->{requests}{name}, 0, 'from the beginning again');
 
+# ---- workers
+my $all = got('workers');
+is(join(' ', map { $_->{id} } @$all), '0 1', 'two workers');
+is_deeply([sort map { $_->{pid} } @$all], [sort $w->workers], 'their processes');
+is_deeply([sort keys %{ $all->[0] }], [qw(connections http id pid)], 'what is told of each');
+is_deeply([sort keys %{ $all->[0]{connections} }], [qw(accepted active dropped idle)], 'connections');
+is($all->[0]{http}{requests}{current} + $all->[1]{http}{requests}{current}, 1, 'the request that asks');
+sub requests { my $n = 0; $n += $_->{http}{requests}{total} for @{ got('workers') }; return $n }
+my $so_far = requests();
+$w->get('/') for 1 .. 10;
+is(requests(), $so_far + 11, 'each request is one worker\'s');
+is_deeply([map { join ',', sort keys %$_ } @{ got('workers?fields=id,pid') }], ['id,pid', 'id,pid'], 'some fields');
+is(got('workers/1')->{id}, 1, 'one of them');
+is_deeply([keys %{ got('workers/1?fields=pid') }], ['pid'], 'a field of it');
+forgotten('workers/0');
+cmp_ok(got('workers/0')->{http}{requests}{total}, '<=', 2, 'one begins anew');
+forgotten('workers');
+cmp_ok(requests(), '<=', 2, 'all do');
+is(got('http/requests')->{total} > $so_far, 1, 'what all did stays');
+kill KILL => $all->[0]{pid};
+ok(wait_for(sub { my $v = eval { got('workers') }; $v && @$v == 2 && $v->[0]{pid} != $all->[0]{pid} }), 'another takes the place of one who died');
+refused(404, 'WorkerNotFound', 'GET', '/api/9/workers/2');
+refused(404, 'WorkerNotFound', 'GET', '/api/9/workers/x');
+refused(404, 'PathNotFound', 'GET', '/api/8/workers');
+
 # ---- clients
 my $before = got('connections')->{accepted};
 cmp_ok($before, '>', 30, 'connections');

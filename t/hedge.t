@@ -21,7 +21,21 @@ my $pem = Weir::Pem->new(Weir::scratch() . '/pem')->ca('ca')->issue('localhost',
 my @ssl = (ssl => { SSL_cert_file => $pem->file('localhost.pem'), SSL_key_file => $pem->file('localhost.key') });
 my $slow_tls = Weir::Backend->new(sub { select undef, undef, undef, 0.01 until -e $gate; return 'slow' }, @ssl);
 my $fast_tls = Weir::Backend->new(sub { 'fast over TLS' }, @ssl);
-my $w = Weir->new(vars => { SLOW => $slow->addr, FAST => $fast->addr, SLOW_TLS => $slow_tls->addr, FAST_TLS => $fast_tls->addr, AWAY => '127.0.0.1:' . Weir::free_port() }, conf => <<'EOC')->start;
+# The same for servers that speak otherwise: the first waits for the gate, the second answers at once.
+use Weir::FastCGI;
+my %serve = (
+    fastcgi => sub { my ($conn, $say) = @_; my $req = Weir::FastCGI::read_request($conn) or return; my $text = $say->(); $conn->send(Weir::FastCGI::records(6, "Content-Type: text/plain\r\nX-A: " . 'a' x 300 . "\r\n\r\n$text") . Weir::FastCGI::end()) },
+    scgi => sub { my ($conn, $say) = @_; my $n = ''; while (defined(my $c = $conn->bytes(1))) { last if $c eq ':'; $n .= $c } $conn->bytes($n + 1); $conn->send("Status: 200 OK\r\n\r\n" . $say->()) },
+    uwsgi => sub { my ($conn, $say) = @_; my (undef, $n) = unpack 'CvC', $conn->bytes(4); $conn->bytes($n); $conn->send("HTTP/1.1 200 OK\r\n\r\n" . $say->()) },
+    memcached => sub { my ($conn, $say) = @_; my ($key) = $conn->line =~ /^get (\S+)/; my $text = $say->(); $conn->send("VALUE $key 0 " . length($text) . "\r\n$text\r\nEND\r\n") },
+);
+my %other;
+for my $kind (keys %serve) {
+    my $wait = sub { select undef, undef, undef, 0.01 until -e $gate; return "slow $kind" };
+    $other{ uc($kind) . '_SLOW' } = Weir::Backend->new(sub { my ($conn) = @_; $serve{$kind}->($conn, $wait); $conn->close }, connection => 1, quiet => 1);
+    $other{ uc($kind) . '_FAST' } = Weir::Backend->new(sub { my ($conn) = @_; $serve{$kind}->($conn, sub { "fast $kind" }); $conn->close }, connection => 1, quiet => 1);
+}
+my $w = Weir->new(vars => { (map { ($_ => $other{$_}->addr) } keys %other), SLOW => $slow->addr, FAST => $fast->addr, SLOW_TLS => $slow_tls->addr, FAST_TLS => $fast_tls->addr, AWAY => '127.0.0.1:' . Weir::free_port() }, conf => <<'EOC')->start;
 worker_processes 1;
 events { }
 http {
@@ -34,7 +48,11 @@ http {
     upstream fourth { server %%SLOW%% max_fails=0; server %%AWAY%% backup max_fails=0; server %%FAST%% priority=2; }
     upstream even { server %%SLOW%%; server %%FAST%%; }
     upstream tls { server %%SLOW_TLS%% max_fails=0; server %%FAST_TLS%% backup; }
-    proxy_hedge 200ms;
+    upstream fastcgi { server %%FASTCGI_SLOW%% max_fails=0; server %%FASTCGI_FAST%% backup; }
+    upstream scgi { server %%SCGI_SLOW%% max_fails=0; server %%SCGI_FAST%% backup; }
+    upstream uwsgi { server %%UWSGI_SLOW%% max_fails=0; server %%UWSGI_FAST%% backup; }
+    upstream memcached { server %%MEMCACHED_SLOW%% max_fails=0; server %%MEMCACHED_FAST%% backup; }
+    proxy_hedge 200ms; fastcgi_hedge 200ms; scgi_hedge 200ms; uwsgi_hedge 200ms; memcached_hedge 200ms;
     server {
         listen 127.0.0.1:%%PORT_0%%;
         location / { proxy_pass http://u; }
@@ -49,6 +67,10 @@ http {
         location /taken { proxy_pass http://u; }
         location /deadline { proxy_deadline 700ms; proxy_pass http://three; }
         location /tls { proxy_pass https://tls; }
+        location /fastcgi { fastcgi_param REQUEST_METHOD $request_method; fastcgi_pass fastcgi; }
+        location /scgi { scgi_param REQUEST_METHOD $request_method; scgi_pass scgi; }
+        location /uwsgi { uwsgi_param REQUEST_METHOD $request_method; uwsgi_pass uwsgi; }
+        location /memcached { set $memcached_key $uri; memcached_pass memcached; }
         location /p { proxy_hedge p90 min=100ms; proxy_pass http://even; }
         location /upgrade { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://u; }
         location /api { api; }
@@ -92,6 +114,21 @@ for (['/off'], ['/tries'], ['/budget'], ['/post', method => 'POST', body => 'x']
 
 is(body('/tls'), '200 fast over TLS', 'over TLS');
 like(line(), qr/^GET \/tls 200 \S+, \S+ -, 200 -$/, 'both are listed');
+
+for my $kind (sort keys %serve) {
+    my ($first, $second) = map { $other{ uc($kind) . $_ }->addr } qw(_SLOW _FAST);
+    is(body("/$kind"), "200 fast $kind", "$kind: the second server answers");
+    like(line(), qr{^GET /$kind 200 \Q$first\E, \Q$second\E -, 200 }, 'both are listed');
+    next if $kind eq 'memcached';
+    my $c = $w->connect(timeout => 60);
+    $c->request('POST', "/$kind", body => 'x');
+    is(body('/wait'), '200 fast GET', 'a later one is hedged meanwhile');
+    $n++;
+    touch($gate);
+    is($c->response->body, "slow $kind", "$kind: POST waits for the first");
+    unlink $gate;
+    like(line(), qr{^POST /$kind 200 \Q$first\E 200 }, 'and asks no other');
+}
 
 # One of the two fails.
 is(body('/close'), '200 fast GET', 'the first closes after the second was asked and has answered');

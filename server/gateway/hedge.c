@@ -70,7 +70,7 @@ uint64_t hedge_delay(struct group *g, const struct gateway_hedge *h)
 /* RFC 9110 9.2.2; an upgrade is a conversation, not an answer. */
 static bool is_harmless(const struct exchange *x)
 {
-    enum method sent = answer_of(x)->method;
+    enum method sent = x->proto->parse_head == answer_parse_head ? answer_of(x)->method : x->r->method;      /* proxy_method */
     return (sent == METHOD_GET || sent == METHOD_HEAD) && !x->send.streaming && !request_field(x->r, FIELD_UPGRADE);
 }
 

@@ -27,7 +27,14 @@ static void keep_session(struct conn *c, struct text der, uint64_t seconds)
     if (tag && sessions) tls_cache_keep(sessions, name_of(&tag), der, seconds);
 }
 
-const struct tls_hooks secure_hooks = { .session = keep_session };
+/* The owner may be one that the context was lent to (a health check): what it does is not what is passed on. */
+static struct tls_counts *counts_of(struct conn *c)
+{
+    const struct exchange *x = c->owner;
+    return x->magic == EXCHANGE_MAGIC && x->pick.peer ? &x->pick.peer->state->counts.ssl : NULL;
+}
+
+const struct tls_hooks secure_hooks = { .session = keep_session, .counts = counts_of };
 
 /* ---- who may share ---- */
 

@@ -1,4 +1,5 @@
 #include "http/api.h"
+#include "tls/counts.h"
 #include "wire/uri.h"
 
 const int api_part_kind;
@@ -62,6 +63,38 @@ json_t *api_text(struct text t)
     build_escaped(&b, t);
     return json_stringn(b.p, b.n);
 }
+
+/* ---- handshakes ---- */
+
+struct figure { const char *name; enum metric metric; bool of_clients; };
+static const struct figure handshakes[] = {
+    { "handshakes", METRIC_SSL_HANDSHAKES, false }, { "session_reuses", METRIC_SSL_REUSES, false }, { "handshakes_failed", METRIC_SSL_FAILED, false },
+    { "no_common_protocol", METRIC_SSL_NO_PROTOCOL, false }, { "no_common_cipher", METRIC_SSL_NO_CIPHER, true }, { "handshake_timeout", METRIC_SSL_TIMEOUT, false },
+    { "peer_rejected_cert", METRIC_SSL_REJECTED, false }, { 0 },
+};
+static const struct figure faults[] = {
+    { "no_cert", METRIC_SSL_NO_CERT, true }, { "expired_cert", METRIC_SSL_EXPIRED, false }, { "revoked_cert", METRIC_SSL_REVOKED, false },
+    { "hostname_mismatch", METRIC_SSL_MISNAMED, false }, { "other", METRIC_SSL_UNVERIFIED, false }, { 0 },
+};
+
+static json_t *figures(const struct figure *f, uint64_t (*get)(enum metric m, const void *arg), const void *arg, bool clients)
+{
+    json_t *j = json_object();
+    for (; f->name; f++)
+        if (clients || !f->of_clients) json_object_set_new(j, f->name, json_integer((json_int_t) get(f->metric, arg)));
+    return j;
+}
+
+json_t *api_ssl(uint64_t (*get)(enum metric m, const void *arg), const void *arg, bool clients)
+{
+    json_t *j = figures(handshakes, get, arg, clients);
+    json_object_set_new(j, "verify_failures", figures(faults, get, arg, clients));
+    return j;
+}
+
+static uint64_t of_counts(enum metric m, const void *arg) { return tls_counts_of(arg, m); }
+
+json_t *api_ssl_counts(const struct tls_counts *c, bool clients) { return api_ssl(of_counts, c, clients); }
 
 json_t *api_time(uint64_t wall_ms)
 {

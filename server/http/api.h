@@ -7,6 +7,7 @@
 #define HTTP_API_H
 
 #include "http/response.h"
+#include "os/metrics.h"
 #include <jansson.h>
 
 enum { API_LEAST = 1, API_MOST = 9, API_DEPTH = 4, API_BODY_MOST = 65536 };
@@ -42,6 +43,12 @@ __attribute__((format(printf, 4, 5))) int api_refuse(struct api_call *c, int sta
 /* An argument of the query, decoded; false: not given. */
 bool api_argument(const struct api_call *c, struct text name, struct text *out);
 json_t *api_text(struct text t);
+/* The object "ssl": of handshakes with clients, or with servers (which need no certificate of ours, nor choose the cipher). get(m, arg): how
+ * often (METRIC_SSL_…). */
+json_t *api_ssl(uint64_t (*get)(enum metric m, const void *arg), const void *arg, bool clients);
+/* The same of counts. */
+struct tls_counts;
+json_t *api_ssl_counts(const struct tls_counts *c, bool clients);
 /* "2026-01-31T12:00:00.000Z" */
 json_t *api_time(uint64_t wall_ms);
 

@@ -44,7 +44,17 @@ static bool challenge(struct conn *c, struct text name)
     return h1_tls_challenge && h1_tls_challenge(c, name);
 }
 
-const struct tls_hooks h1_tls_hooks = { .server_name = choose, .alpn = protocols, .pair = present, .challenge = challenge };
+struct tls_counts *(*h1_tls_counts)(const struct vhost *v);
+
+/* Until the client has said a name it is the default server's. */
+static struct tls_counts *counts_of(struct conn *c)
+{
+    const struct h1 *h = c->owner;
+    NEED(h, H1_MAGIC);
+    return h1_tls_counts ? h1_tls_counts(h->vhost ? h->vhost : h->at->fallback) : NULL;
+}
+
+const struct tls_hooks h1_tls_hooks = { .counts = counts_of, .server_name = choose, .alpn = protocols, .pair = present, .challenge = challenge };
 
 /* What came instead of TLS is read as a request, to be answered with 400. */
 static void take_plain(struct h1 *h, struct text said)
@@ -133,7 +143,7 @@ static int check_certificate(struct h1 *h, enum tls_verify how)
     } else if (tls_peer_distrust(c)) {
         request_log(h->r, L_INFO, 0, "client SSL certificate verify error: %s", tls_peer_distrust(c));
     } else return 0;
-    tls_count_fault(refused == 496 ? 0 : result ? result : -1);
+    tls_count_fault(c, refused == 496 ? 0 : result ? result : -1);
     tls_forget(c);
     return refused;
 }

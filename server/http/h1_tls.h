@@ -10,4 +10,8 @@ extern const struct tls_hooks h1_tls_hooks;
 /* A handshake that only looks whether a name is ours (RFC 8737): shows what it is to see. False: nobody asked for that. NULL: nobody does. */
 extern bool (*h1_tls_challenge)(struct conn *c, struct text name);
 
+struct vhost;
+/* Where handshakes with v's clients are counted; NULL: nowhere. */
+extern struct tls_counts *(*h1_tls_counts)(const struct vhost *v);
+
 #endif

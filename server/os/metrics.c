@@ -1,4 +1,4 @@
-#include "os/metrics.h"
+#include "os/metrics_worker.h"
 #include "os/shm.h"
 #include <errno.h>
 #include <signal.h>
@@ -13,12 +13,19 @@ const struct metric_row metric_rows[METRIC_COUNT] = {
 };
 
 /* Rows lie on cache lines of their own. */
-struct row { _Atomic uint32_t pid; uint32_t unused[15]; uint64_t v[METRIC_COUNT]; } __attribute__((aligned(64)));
-struct root { _Atomic uint64_t ended[METRIC_COUNT], forgotten[METRIC_COUNT]; struct row rows[ROWS]; };
+enum { KEPT = 3 };
+static const enum metric kept[KEPT] = { METRIC_CONNECTIONS_ACCEPTED, METRIC_CONNECTIONS_HANDLED, METRIC_REQUESTS };
+struct metrics_process {
+    _Atomic uint32_t pid, worker;          /* worker: its number and 1; 0: no worker */
+    _Atomic uint64_t generation, forgotten[KEPT];
+    uint64_t         unused[3], v[METRIC_COUNT];
+} __attribute__((aligned(64)));
+struct root { _Atomic uint64_t ended[METRIC_COUNT], forgotten[METRIC_COUNT]; struct metrics_process rows[ROWS]; };
 
 static uint64_t alone[METRIC_COUNT];
 uint64_t *metrics_own = alone;
 static struct root *root;
+static struct metrics_process *mine;
 
 static bool is_gone(uint32_t pid) { return kill((pid_t) pid, 0) != 0 && errno == ESRCH; }
 static uint64_t read_one(const uint64_t *v) { return __atomic_load_n(v, __ATOMIC_RELAXED); }
@@ -37,12 +44,14 @@ bool metrics_open(void)
 }
 
 /* The row of one who is gone: what it counted is kept. */
-static void empty(struct row *r)
+static void empty(struct metrics_process *r)
 {
     for (unsigned i = 0; i < METRIC_COUNT; i++) {
         if (metric_rows[i].kind == METRIC_COUNTER) atomic_fetch_add(&root->ended[i], r->v[i]);
         r->v[i] = 0;
     }
+    atomic_store(&r->worker, 0);
+    for (unsigned i = 0; i < KEPT; i++) atomic_store(&r->forgotten[i], 0);
 }
 
 void metrics_begin(void)
@@ -51,12 +60,13 @@ void metrics_begin(void)
     uint32_t pid = (uint32_t) getpid();
     if (begun == pid) return;
     for (unsigned i = 0; root && i < ROWS; i++) {
-        struct row *r = &root->rows[(pid + i) % ROWS];
+        struct metrics_process *r = &root->rows[(pid + i) % ROWS];
         uint32_t was = atomic_load(&r->pid);
         if ((was && was != pid && !is_gone(was)) || !atomic_compare_exchange_strong(&r->pid, &was, pid)) continue;
         empty(r);
         for (unsigned k = 0; k < METRIC_COUNT; k++) r->v[k] += metrics_own[k];
         metrics_own = r->v;
+        mine = r;
         begun = pid;
         return;
     }
@@ -67,7 +77,7 @@ uint64_t metrics_sum(enum metric m)
     if (!root) return metrics_own[m];
     uint64_t sum = atomic_load(&root->ended[m]);
     for (unsigned i = 0; i < ROWS; i++) {
-        const struct row *r = &root->rows[i];
+        const struct metrics_process *r = &root->rows[i];
         uint32_t pid = atomic_load(&r->pid);
         uint64_t v = pid ? read_one(&r->v[m]) : 0;
         if (v && (metric_rows[m].kind == METRIC_COUNTER || !is_gone(pid))) sum += v;
@@ -90,4 +100,42 @@ uint64_t metrics_since(enum metric m)
 void metrics_forget(enum metric m)
 {
     if (root) atomic_store(&root->forgotten[m], metrics_sum(m));
+}
+
+/* ---- one worker's ---- */
+
+void metrics_name(uint32_t worker, uint64_t generation)
+{
+    if (!mine) return;
+    atomic_store(&mine->generation, generation);
+    atomic_store(&mine->worker, worker + 1);
+}
+
+size_t metrics_workers(uint64_t generation, struct metrics_process **v, size_t most)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < most; i++) v[i] = NULL;
+    for (unsigned i = 0; root && i < ROWS; i++) {
+        struct metrics_process *r = &root->rows[i];
+        uint32_t pid = atomic_load(&r->pid), worker = atomic_load(&r->worker);
+        if (!worker || worker > most || atomic_load(&r->generation) != generation || is_gone(pid)) continue;
+        v[worker - 1] = r;
+        n = max_of(n, (size_t) worker);
+    }
+    return n;
+}
+
+uint32_t metrics_pid_of(const struct metrics_process *p) { return atomic_load(&p->pid); }
+
+uint64_t metrics_of(const struct metrics_process *p, enum metric m)
+{
+    uint64_t sum = read_one(&p->v[m]), before = 0;
+    for (unsigned i = 0; i < KEPT; i++)
+        if (kept[i] == m) before = atomic_load(&p->forgotten[i]);
+    return sum > before ? sum - before : 0;
+}
+
+void metrics_forget_of(struct metrics_process *p)
+{
+    for (unsigned i = 0; i < KEPT; i++) atomic_store(&p->forgotten[i], read_one(&p->v[kept[i]]));
 }

@@ -1,12 +1,21 @@
 /* handshake: from a plain conn to one with a session, either side. Never waits; the owner's timer limits it. */
 #include "tls/pair.h"
 #include "os/fiber.h"
-#include "os/metrics.h"
+#include "tls/counts.h"
 #include "tls/vault.h"
 #include <errno.h>
 #include <openssl/x509v3.h>
 
 /* ---- how it ends ---- */
+
+static void count(struct conn *c, enum metric m)
+{
+    const struct tls *t = c->layer;
+    const struct tls_hooks *hooks = t->context->hooks;
+    struct tls_counts *own = hooks && hooks->counts ? hooks->counts(c) : NULL;
+    metrics_add(m, 1);
+    if (own) tls_counts_add(own, m);
+}
 
 static void give_back(struct conn *c, struct tls *t)
 {
@@ -16,39 +25,39 @@ static void give_back(struct conn *c, struct tls *t)
 
 static void tell_failed(struct conn *c, struct tls *t)
 {
-    metrics_add(METRIC_SSL_FAILED, 1);
+    count(c, METRIC_SSL_FAILED);
     t->broken = true;
     give_back(c, t);
     t->done(c, TLS_FAILED, (struct text) { NULL, 0 });
 }
 
 /* What the peer, or we, found wanting. */
-static void count_reason(unsigned long error)
+static void count_reason(struct conn *c, unsigned long error)
 {
     if (ERR_GET_LIB(error) != ERR_LIB_SSL) return;
     switch (ERR_GET_REASON(error)) {
     case SSL_R_UNSUPPORTED_PROTOCOL: case SSL_R_NO_PROTOCOLS_AVAILABLE: case SSL_R_VERSION_TOO_LOW: case SSL_R_UNKNOWN_PROTOCOL: case SSL_R_WRONG_SSL_VERSION:
     case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-        metrics_add(METRIC_SSL_NO_PROTOCOL, 1);
+        count(c, METRIC_SSL_NO_PROTOCOL);
         return;
     case SSL_R_NO_SHARED_CIPHER:
-        metrics_add(METRIC_SSL_NO_CIPHER, 1);
+        count(c, METRIC_SSL_NO_CIPHER);
         return;
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE: case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED: case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
     case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN: case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-        metrics_add(METRIC_SSL_REJECTED, 1);
+        count(c, METRIC_SSL_REJECTED);
         return;
     }
 }
 
-void tls_count_fault(long fault)
+void tls_count_fault(struct conn *c, long fault)
 {
     switch (fault) {
-    case X509_V_OK: metrics_add(METRIC_SSL_NO_CERT, 1); return;
-    case X509_V_ERR_CERT_HAS_EXPIRED: case X509_V_ERR_CERT_NOT_YET_VALID: metrics_add(METRIC_SSL_EXPIRED, 1); return;
-    case X509_V_ERR_CERT_REVOKED: metrics_add(METRIC_SSL_REVOKED, 1); return;
-    case X509_V_ERR_HOSTNAME_MISMATCH: case X509_V_ERR_IP_ADDRESS_MISMATCH: metrics_add(METRIC_SSL_MISNAMED, 1); return;
-    default: metrics_add(METRIC_SSL_UNVERIFIED, 1); return;
+    case X509_V_OK: count(c, METRIC_SSL_NO_CERT); return;
+    case X509_V_ERR_CERT_HAS_EXPIRED: case X509_V_ERR_CERT_NOT_YET_VALID: count(c, METRIC_SSL_EXPIRED); return;
+    case X509_V_ERR_CERT_REVOKED: count(c, METRIC_SSL_REVOKED); return;
+    case X509_V_ERR_HOSTNAME_MISMATCH: case X509_V_ERR_IP_ADDRESS_MISMATCH: count(c, METRIC_SSL_MISNAMED); return;
+    default: count(c, METRIC_SSL_UNVERIFIED); return;
     }
 }
 
@@ -57,7 +66,7 @@ static void explain_failure(struct conn *c, struct tls *t, int err)
 {
     enum log_level level = t->context->server ? L_INFO : L_ERR;
     int library = ERR_GET_LIB(ERR_peek_error());
-    count_reason(ERR_peek_error());
+    count_reason(c, ERR_peek_error());
     const char *key = keyline_fault();
     if (key) tls_log(c->log, L_ERR, &c->about, 0, "SSL_do_handshake() failed, %s", key);
     else if (t->refused) {
@@ -97,19 +106,19 @@ static bool check_server(struct conn *c, struct tls *t)
     X509 *certificate = SSL_get0_peer_certificate(t->ssl);
     if (fault != X509_V_OK || !certificate) {
         log_at(c->log, L_ERR, &c->about, 0, "upstream SSL certificate verify error: (%ld:%s)", fault, X509_verify_cert_error_string(fault));
-        tls_count_fault(fault);
+        tls_count_fault(c, fault);
         return false;
     }
     if (!t->verify || bears_name(certificate, t->verify)) return true;
     log_at(c->log, L_ERR, &c->about, 0, "upstream SSL certificate does not match \"%s\"", t->verify);
-    tls_count_fault(X509_V_ERR_HOSTNAME_MISMATCH);
+    tls_count_fault(c, X509_V_ERR_HOSTNAME_MISMATCH);
     return false;
 }
 
 static void finish(struct conn *c, struct tls *t)
 {
-    metrics_add(METRIC_SSL_HANDSHAKES, 1);
-    metrics_add(METRIC_SSL_REUSES, SSL_session_reused(t->ssl));
+    count(c, METRIC_SSL_HANDSHAKES);
+    if (SSL_session_reused(t->ssl)) count(c, METRIC_SSL_REUSES);
     if (!t->context->server && !check_server(c, t)) {
         tell_failed(c, t);
         return;
@@ -194,8 +203,8 @@ static void step(struct conn *c, struct tls *t)
 /* Its owner ends it. */
 static void time_out(struct conn *c, struct tls *t)
 {
-    metrics_add(METRIC_SSL_FAILED, 1);
-    metrics_add(METRIC_SSL_TIMEOUT, 1);
+    count(c, METRIC_SSL_FAILED);
+    count(c, METRIC_SSL_TIMEOUT);
     t->owner_ready(c, CONN_TIMEOUT);
 }
 

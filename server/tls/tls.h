@@ -46,6 +46,8 @@ struct tls_keyring {
 struct tls_command { struct text name, value; };        /* SSL_CONF_cmd(3) */
 
 /* The user's part in a handshake; all may be NULL. None may close a conn. */
+struct tls_counts;
+
 struct tls_hooks {
     /* The client's name for the server (lower case, without a dot at its end; empty: it gave none), before anything is
      * agreed on. The context to go on with; NULL: refused with unrecognized_name. */
@@ -59,6 +61,8 @@ struct tls_hooks {
     bool (*challenge)(struct conn *c, struct text name);
     /* Client side: a session that tls_connect may resume later, for so many seconds; DER, valid during the call. */
     void (*session)(struct conn *c, struct text der, uint64_t seconds);
+    /* Where what becomes of the handshake is counted besides the metrics; NULL: nowhere. Any time before its end. */
+    struct tls_counts *(*counts)(struct conn *c);
 };
 
 /* Records that begin small, so that a client can read the first of them when few packets are there: low bytes each for so many
@@ -176,7 +180,7 @@ bool        tls_peer_came(struct conn *c);        /* it gave a certificate */
 bool        tls_result_is_untrusted(long result);
 const char *tls_result_words(long result);
 /* For the metrics: a peer was refused because of its certificate; 0: it had to show one. */
-void tls_count_fault(long result);
+void tls_count_fault(struct conn *c, long result);
 /* The session is not to be resumed. */
 void        tls_forget(struct conn *c);
 /* What is wrong with the peer's certificate: NULL when it is good; "NONE" when none was given. */

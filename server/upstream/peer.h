@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "os/addr.h"
 #include "os/shm.h"
+#include "tls/counts.h"
 
 struct group;
 
@@ -35,6 +36,7 @@ struct peer_counts {
     _Atomic uint32_t check_passed;              /* the last check: 0 none was made, 1 failed, 2 passed */
     _Atomic uint32_t pad;
     _Atomic uint64_t selected_ms;               /* last time it was asked */
+    struct tls_counts ssl;                      /* handshakes with it */
 };
 
 /* What outlier.h counts of a peer. */
