@@ -1,14 +1,9 @@
 /* limit_rate: how fast a response is sent. */
 #include "modules/module.h"
+#include "http/paced.h"
 
 struct limit_rate_conf { struct template *rate, *after; };
-struct pace {
-    struct timer    timer;
-    struct request *r;
-    uint64_t        rate, after, passed;
-    struct chain    held;
-    enum body_end   end;
-};
+struct pace { struct paced paced; uint64_t rate, after, passed; };
 
 extern struct module limit_rate_module;
 
@@ -53,33 +48,14 @@ static void set(struct eval *e, const struct variable *v, struct text value)
 
 /* ---- the filter ---- */
 
-static void forget(void *arg)
-{
-    chain_clear(&((struct pace *) arg)->held);
-}
-
-static void stop(struct request *r, void *arg)
-{
-    (void) r;
-    timer_end(&((struct pace *) arg)->timer);
-}
-
-static void go_on(struct timer *t)
-{
-    response_more(container_of(t, struct pace, timer)->r);
-}
-
 static bool head(struct request *r, struct filter_at *at)
 {
     uint64_t rate = r->main == r && !r->out.no_body ? rate_of(r) : 0;
     if (!rate) return false;
     struct pace *p = pool_new(r->pool, struct pace);
-    p->r = r;
-    p->timer.fire = go_on;
+    paced_begin(&p->paced, r);
     p->rate = min_of(rate, (uint64_t) 1 << 40);
     p->after = size_of(r, ((const struct limit_rate_conf *) request_values(r, &limit_rate_module))->after);
-    pool_cleanup(r->pool, forget, p);
-    request_at_close(r, stop, p);
     at->state = p;
     return true;
 }
@@ -87,7 +63,7 @@ static bool head(struct request *r, struct filter_at *at)
 /* Bytes that may go now; what is below 1 is to be waited for. */
 static int64_t allowed(const struct pace *p)
 {
-    int64_t seconds = (int64_t) (clock_now.wall_ms / 1000) - (int64_t) (p->r->started_wall_ms / 1000) + 1;
+    int64_t seconds = (int64_t) (clock_now.wall_ms / 1000) - (int64_t) (p->paced.r->started_wall_ms / 1000) + 1;
     return (int64_t) p->rate * max_of(seconds, (int64_t) 1) + (int64_t) p->after - (int64_t) p->passed;
 }
 
@@ -97,46 +73,28 @@ static uint64_t counted(const struct pace *p, uint64_t from)
     return p->passed > p->after ? p->passed - max_of(from, p->after) : 0;
 }
 
-static void wait(struct pace *p, struct filter_at *at, uint64_t ms)
-{
-    at->holds = true;
-    timer_set(&p->timer, ms);
-}
-
 static void run(struct request *r, struct filter_at *at)
 {
     struct pace *p = at->state;
-    struct chain out = CHAIN_EMPTY;
+    struct chain out = CHAIN_EMPTY, *held = &p->paced.held;
     int64_t most = allowed(p);
-    if (timer_is_set(&p->timer)) return;
-    at->holds = false;
-    if (p->held.bytes && most <= 0) {
-        wait(p, at, (uint64_t) -most * 1000 / p->rate + 1);
-        return;
+    uint64_t was = p->passed, ms = 0;
+    (void) r;
+    if (!paced_may_go(&p->paced, at)) return;
+    if (held->bytes && most <= 0) {
+        ms = (uint64_t) -most * 1000 / p->rate + 1;
+    } else {
+        chain_move_bytes(&out, held, (uint64_t) max_of(most, (int64_t) 0));
+        p->passed += out.bytes;
+        if (!chain_empty(held) || p->paced.end == BODY_MORE) ms = counted(p, was) * 1000 / p->rate;
     }
-    if (p->held.bytes && !filter_room(r, at)) {
-        at->holds = true;
-        return;
-    }
-    uint64_t was = p->passed;
-    chain_move_bytes(&out, &p->held, (uint64_t) max_of(most, (int64_t) 0));
-    p->passed += out.bytes;
-    bool last = chain_empty(&p->held);
-    uint64_t ms = counted(p, was) * 1000 / p->rate;
-    if (ms && !(last && p->end != BODY_MORE)) wait(p, at, ms);
-    else if (!last) wait(p, at, 1);
-    filter_pass(r, at, &out, last ? p->end : BODY_MORE);
+    paced_pass(&p->paced, at, &out, ms);
 }
 
 static void body(struct request *r, struct filter_at *at, struct chain *in, enum body_end end)
 {
     struct pace *p = at->state;
-    chain_move(&p->held, in);
-    p->end = end;
-    if (end == BODY_BROKEN) {
-        chain_clear(&p->held);
-        timer_stop(&p->timer);
-    }
+    paced_take(&p->paced, in, end);
     run(r, at);
 }
 

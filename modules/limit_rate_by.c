@@ -5,6 +5,7 @@
  */
 #include "modules/module.h"
 #include "http/limit_zone.h"
+#include "http/paced.h"
 #include "os/shm_rate.h"
 
 struct zones { struct limit_zone **v; size_t n, cap; };
@@ -12,14 +13,7 @@ struct limit_rate_by_conf { struct zones by; struct table *zones; };      /* zon
 
 struct share { const struct limit_zone *zone; struct siphash key; };
 struct shares { size_t n; uint64_t turn; struct share *v; };            /* turn: bytes */
-struct paced {
-    struct timer    timer;
-    struct request *r;
-    struct shares   shares;
-    uint64_t        reserved;           /* not sent yet */
-    struct chain    held;
-    enum body_end   end;
-};
+struct sending { struct paced paced; struct shares shares; uint64_t reserved; };      /* reserved: not sent yet */
 struct way { uint64_t reserved, due_ms; };
 struct tunnel { struct relay_pace pace; struct shares shares; struct way ways[2]; struct share v[]; };
 
@@ -110,34 +104,21 @@ static struct relay_pace *pace_tunnel(struct request *r)
 
 /* ---- the filter ---- */
 
-static void forget(void *arg)
-{
-    chain_clear(&((struct paced *) arg)->held);
-}
-
 static void stop(struct request *r, void *arg)
 {
-    struct paced *p = arg;
+    struct sending *p = arg;
     (void) r;
-    timer_end(&p->timer);
     give_back(&p->shares, &p->reserved);
-}
-
-static void go_on(struct timer *t)
-{
-    response_more(container_of(t, struct paced, timer)->r);
 }
 
 static bool head(struct request *r, struct filter_at *at)
 {
     const struct zones *by = zones_for(r);
     if (!by->n || r->main != r || r->out.no_body || response_is_tunnel(r)) return false;
-    struct paced *p = pool_new(r->pool, struct paced);
+    struct sending *p = pool_new(r->pool, struct sending);
     p->shares = shares_of(r, by, pool_array(r->pool, struct share, by->n));
     if (!p->shares.n) return false;
-    p->timer.fire = go_on;
-    p->r = r;
-    pool_cleanup(r->pool, forget, p);
+    paced_begin(&p->paced, r);
     request_at_close(r, stop, p);
     at->state = p;
     return true;
@@ -146,37 +127,26 @@ static bool head(struct request *r, struct filter_at *at)
 static void run(struct request *r, struct filter_at *at)
 {
     enum { AT_ONCE = 256 * 1024 };
-    struct paced *p = at->state;
-    struct chain out = CHAIN_EMPTY;
+    struct sending *p = at->state;
+    struct chain out = CHAIN_EMPTY, *held = &p->paced.held;
     uint64_t ms = 0;
-    if (timer_is_set(&p->timer)) return;
-    if (p->held.bytes && !filter_room(r, at)) {
-        at->holds = true;
-        return;
-    }
-    while (p->held.bytes && !ms) {
+    (void) r;
+    if (!paced_may_go(&p->paced, at)) return;
+    while (held->bytes && !ms) {
         if (out.bytes >= AT_ONCE) ms = 1;
-        else if (p->reserved || !(ms = reserve(&p->shares, p->reserved = min_of(p->held.bytes, p->shares.turn)))) {
-            chain_move_bytes(&out, &p->held, p->reserved);
+        else if (p->reserved || !(ms = reserve(&p->shares, p->reserved = min_of(held->bytes, p->shares.turn)))) {
+            chain_move_bytes(&out, held, p->reserved);
             p->reserved = 0;
         }
     }
-    bool last = chain_empty(&p->held);
-    at->holds = !last;
-    if (!last) timer_set(&p->timer, ms);
-    if (out.bytes || last) filter_pass(r, at, &out, last ? p->end : BODY_MORE);
+    paced_pass(&p->paced, at, &out, ms);
 }
 
 static void body(struct request *r, struct filter_at *at, struct chain *in, enum body_end end)
 {
-    struct paced *p = at->state;
-    chain_move(&p->held, in);
-    p->end = end;
-    if (end == BODY_BROKEN) {
-        chain_clear(&p->held);
-        timer_stop(&p->timer);
-        give_back(&p->shares, &p->reserved);
-    }
+    struct sending *p = at->state;
+    paced_take(&p->paced, in, end);
+    if (end == BODY_BROKEN) give_back(&p->shares, &p->reserved);
     run(r, at);
 }
 
