@@ -133,10 +133,17 @@ $_->send("GET / HTTP/1.0\r\n\r\n") for $waits, $leaves;
 ok(wait_for(sub { $hung->requests >= 2 }), 'two wait for a responder that hangs');
 is(ask($slow, 1, ''), '200 quick', 'another client is served meanwhile');
 $leaves->close;
+ok($slow->wait_error(qr/\[info\].*client closed connection while checking client certificate, client:/), 'who leaves is not waited for');
 is($waits->rest, '', 'who waits is not answered');
 ok($slow->wait_error(qr/\[info\].*client timed out.*client/), 'and given up at client_header_timeout');
 is(ask($slow, 1, ''), '200 quick', 'the worker lives');
-$slow->stop('TERM');      # who left is still waited for
+my $left = $slow->connect(port => $slow->port(2), ssl => {%good});
+$left->send("GET / HTTP/1.0\r\n\r\n");
+ok(wait_for(sub { $hung->requests >= 3 }), 'one more waits for the responder');
+$slow->signal('QUIT');
+ok($slow->wait_error(qr/gracefully shutting down/), 'a graceful end');
+$left->close;
+ok($slow->stop, 'comes when the client has left, not when it was given up');
 
 # ---- a responder by name, asked for where "resolver" says; both of certificates of clients and of our own
 my $dns = Weir::Dns->new('ocsp.test A 60 127.0.0.1');

@@ -348,6 +348,7 @@ static void read_more(struct h1 *h)
     if (h->state == H1_IDLE || h->state == H1_HEAD) h1_take(h);
     else if (h->state == H1_SERVING) notice(h);
     else if (h->state == H1_LINGER) drop_rest(h);
+    else if (h->state == H1_SECURING) h1_tls_notice(h);
 }
 
 /* ---- time ---- */

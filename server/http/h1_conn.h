@@ -104,6 +104,8 @@ void h1_wait(struct h1 *h);
 
 /* h1_tls.c: what was read already is the beginning of a handshake. */
 void h1_tls_begin(struct h1 *h);
+/* While its client's certificate is asked about: something came, perhaps the client's end. */
+void h1_tls_notice(struct h1 *h);
 /* Would a request for v escape the verification that v asks of its clients (RFC 9110 15.5.20)? Logged. */
 bool h1_tls_misdirected(struct h1 *h, const struct vhost *v);
 /* Has the client shown what v asks for? 0, or the status of the refusal, which was logged. */

@@ -82,6 +82,14 @@ static void checked(struct conn *c)
     begin_serving(h);
 }
 
+/* Nobody is asked any more about a client that has left. */
+void h1_tls_notice(struct h1 *h)
+{
+    if (!h->conn->hangup) return;
+    log_at(h->conn->log, L_INFO, &h->conn->about, 0, "client closed connection");
+    h1_abandon(h, "client closed", false);
+}
+
 static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
 {
     struct h1 *h = c->owner;
@@ -97,7 +105,9 @@ static void shaken(struct conn *c, enum tls_outcome outcome, struct text said)
         h1_take(h);
     } else {
         struct vhost *v = secured_by(h);
+        c->about.doing = "checking client certificate";
         if (!v->tls_check || v->tls_check(c, v, checked)) begin_serving(h);
+        else h1_tls_notice(h);
     }
 }
 
