@@ -75,12 +75,12 @@ static uint64_t add(const struct limit_zone *z, struct siphash key, uint64_t n)
     return used;
 }
 
-/* Of what was counted n did not go. */
-static void give_back(const struct limit_zone *z, struct siphash key, uint64_t n)
+/* Of what was counted in the period that ends so, n did not go. A new one has nothing of it. */
+static void give_back(const struct limit_zone *z, struct siphash key, uint64_t ends, uint64_t n)
 {
     shm_table_enter(z->table);
     struct use *u = shm_table_find(z->table, key);
-    if (u) u->used -= min_of(n, u->used);
+    if (u && u->ends == ends) u->used -= min_of(n, u->used);
     shm_table_leave(z->table);
 }
 
@@ -139,7 +139,7 @@ static struct verdict decide(struct request *r)
 
 /* ---- what is under way ---- */
 
-struct share { const struct limit_zone *zone; struct siphash key; bool finish; };
+struct share { const struct limit_zone *zone; struct siphash key; bool finish; uint64_t ends; };      /* ends: the period in which it was last counted */
 struct shares { size_t n; struct share *v; };
 
 /* Room is for as many as there are quotas. */
@@ -158,8 +158,11 @@ static struct shares shares_of(struct request *r, struct share *room)
 static const struct limit_zone *use(const struct shares *s, uint64_t n)
 {
     const struct limit_zone *spent = NULL;
-    for (size_t i = 0; i < s->n; i++)
-        if (is_spent(s->v[i].zone, add(s->v[i].zone, s->v[i].key, n)) && !s->v[i].finish) spent = s->v[i].zone;
+    for (size_t i = 0; i < s->n; i++) {
+        struct share *one = &s->v[i];
+        one->ends = end_of(one->zone);
+        if (is_spent(one->zone, add(one->zone, one->key, n)) && !one->finish) spent = one->zone;
+    }
     return spent;
 }
 
@@ -219,7 +222,7 @@ static struct verdict count_rest(struct request *r)
     struct shares s = c ? c->shares : shares_of(r, room);
     uint64_t all = r->in_bytes + (response_is_tunnel(r) ? r->out.head_bytes : r->conn->sent - r->sent_at_start), counted = c ? c->counted : 0;
     if (all >= counted) use(&s, all - counted);
-    for (size_t i = 0; i < s.n && all < counted; i++) give_back(s.v[i].zone, s.v[i].key, counted - all);
+    for (size_t i = 0; i < s.n && all < counted; i++) give_back(s.v[i].zone, s.v[i].key, s.v[i].ends, counted - all);
     return v_next();
 }
 

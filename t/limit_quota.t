@@ -16,6 +16,7 @@ http {
     limit_quota_zone $arg_k zone=short:1m quota=5k per=2s;
     limit_quota_zone $remote_user zone=user:1m quota=1m per=week;
     limit_quota_zone $arg_k zone=full:32k quota=100k;
+    limit_quota_zone $arg_k zone=roll:1m quota=40m per=3s;
     log_format q '$arg_k|$status|$limit_quota_used|$limit_quota_left|$limit_quota_reset|$body_bytes_sent|$request_length|$bytes_sent|';
     access_log %%TESTDIR%%/access.log q;
     forward_proxy_ports all;
@@ -31,6 +32,7 @@ http {
         location /bigfile/ { limit_quota zone=big; alias %%TESTDIR%%/html/; }
         location /finish/ { limit_quota zone=big running=finish; proxy_pass http://%%SLOW%%; }
         location /short/ { limit_quota zone=short; alias %%TESTDIR%%/html/; }
+        location /roll/ { limit_quota zone=roll; alias %%TESTDIR%%/html/; }
         location /full/ { limit_quota zone=full; alias %%TESTDIR%%/html/; }
         location /api { access_log off; api write=on; }
     }
@@ -38,7 +40,7 @@ http {
     server { listen 127.0.0.1:%%PORT_2%%; forward_proxy on; auth_basic a; auth_basic_user_file %%TESTDIR%%/users; limit_quota zone=user running=finish; }
 }
 EOC
-my $w = Weir->new(conf => $conf, files => { 'html/a' => 'a' x 4000, 'html/b' => 'b' x 900, 'html/m' => 'm' x 3_000_000, 'html/half' => 'h' x 900_000, users => join('', map { "$_:{PLAIN}pw\n" } 'a' .. 'f') }, vars => { SLOW => $slow->addr })->start;
+my $w = Weir->new(conf => $conf, files => { 'html/a' => 'a' x 4000, 'html/b' => 'b' x 900, 'html/m' => 'm' x 3_000_000, 'html/half' => 'h' x 900_000, 'html/huge' => 'u' x 12_000_000, users => join('', map { "$_:{PLAIN}pw\n" } 'a' .. 'f') }, vars => { SLOW => $slow->addr })->start;
 sub statuses { return join ' ', map { $w->get($_)->status } @_ }
 sub zone { return decode_json($w->get("/api/9/http/limit_quotas/$_[0]")->body) }
 # The requests are counted when they have ended: the log says so.
@@ -97,6 +99,31 @@ is(statuses('/finish/x?k=13'), '429', 'and the next is refused');
 $w->get('/short/a?k=20') for 1, 2;
 ok(wait_for(sub { $w->get('/short/b?k=20')->status == 429 }), 'used up');
 ok(wait_for(sub { $w->get('/short/b?k=20')->status == 200 }), 'and begun anew');
+
+# A response that was counted in one period and is broken off in the next gives nothing back there.
+sub period { return int(time / 3) }
+my ($seen, $paid) = (0, '');
+for my $try (1 .. 8) {
+    my $old = period();
+    my $held = $w->connect(rcvbuf => 4096);
+    $held->send("GET /roll/huge?k=r$try HTTP/1.1\r\nHost: x\r\n\r\n");
+    $held->bytes(1000);
+    wait_for(sub { period() != $old });
+    my $new = period();
+    $w->get("/roll/b?k=r$try") for 1 .. 10;
+    $held->reset;
+    ok(wait_for(sub { scalar grep { /^r$try\|/ } split /\n/, $w->access_log } ), 'a client leaves');
+    ok(wait_for(sub { 11 == grep { /^r$try\|/ } split /\n/, $w->access_log }), 'all have ended');
+    $w->get("/roll/b?k=r$try");
+    next if period() != $new;
+    ok(wait_for(sub { 12 == grep { /^r$try\|/ } split /\n/, $w->access_log }), 'and one more');
+    ($paid) = (map { (split /\|/)[2] } grep { /^r$try\|/ } split /\n/, $w->access_log)[11];
+    $seen = 1;
+    last;
+}
+ok($seen, 'all in one period');
+cmp_ok($paid || 0, '>=', 11 * 900, 'what was used in the new period stays');
+$lines = $w->access_log =~ tr/\n//;
 
 # Tunnels, both ways, of a user together.
 use MIME::Base64 qw(encode_base64);
