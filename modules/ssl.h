@@ -97,7 +97,7 @@ bool ssl_ocsp_check(struct conn *c, struct vhost *v, void (*done)(struct conn *c
 /* ---- ssl_staple: OCSP responses shown with certificates ---- */
 
 /* In the master: x was made for a server that is b; all: certificates of all servers. False after an [emerg] line. */
-bool ssl_staple_open(struct cycle *c, struct ssl_conf *top, const struct conf_block *b, size_t all, struct tls_context *x);
+bool ssl_staple_open(struct cycle *c, struct ssl_conf *top, const struct vhost *v, size_t all, struct tls_context *x);
 /* The manager, each second. renewed: contexts have taken other certificates. */
 void ssl_staple_ask(bool renewed);
 

@@ -184,7 +184,7 @@ static struct tls_context *make_context(struct opening *o, struct vhost *v)
     };
     struct tls_context *x = tls_context_open(&settings, log_main);
     if (x) pool_cleanup(o->cycle->pool, close_context, x);
-    return x && ssl_staple_open(o->cycle, o->top, v->block, o->certificates, x) ? x : NULL;
+    return x && ssl_staple_open(o->cycle, o->top, v, o->certificates, x) ? x : NULL;
 }
 
 /* Those with variables; read by the worker. */

@@ -11,14 +11,16 @@ struct asking {
     int64_t            due_s;
 };
 
-bool ssl_staple_open(struct cycle *c, struct ssl_conf *top, const struct conf_block *b, size_t all, struct tls_context *x)
+bool ssl_staple_open(struct cycle *c, struct ssl_conf *top, const struct vhost *v, size_t all, struct tls_context *x)
 {
-    const struct ssl_conf *s = conf_values(b, &ssl_module);
+    const struct ssl_conf *s = conf_values(v->block, &ssl_module);
+    bool issued = false;
     if (!s->stapling.on) return true;
+    for (size_t i = 0; i < s->certificates.n; i++) issued |= ssl_certs_issued(v, i);
     size_t size = ZONE_LEAST;
     while (size < all * ZONE_ONE) size *= 2;
     if (!top->staples) top->staples = shm_open_zone(pool_printf(c->pool, "ssl staples %llu", (unsigned long long) c->number), size, STAPLE_LAYOUT, NULL);
-    struct tls_staple_settings t = { s->staple_file, s->staple_responder, s->staple_verify.on, conf_values(b, &http_resolver_module) };
+    struct tls_staple_settings t = { s->staple_file, s->staple_responder, s->staple_verify.on, issued, conf_values(v->block, &http_resolver_module) };
     return top->staples && tls_staple_open(x, top->staples, &t, log_main);
 }
 
@@ -75,6 +77,6 @@ void ssl_staple_ask(bool renewed)
             a->staple = s;
             tls_staple_set_data(s, a);
         }
-        if (!a->by.pool && clock_now.wall >= a->due_s) ask(a);
+        if (!a->by.pool && tls_staple_url(s).n && clock_now.wall >= a->due_s) ask(a);
     }
 }

@@ -11,12 +11,13 @@ struct tls_staple {
     struct tls_staple *next;            /* of its context */
     struct tls_staple *before, *after;  /* in tls_staple_list; not those of files */
     SSL_CTX           *ctx;             /* that it goes with */
-    X509              *certificate, *issuer;
+    X509              *certificate, *issuer;      /* issuer, as chain and url: NULL: nobody can be asked for it */
+    int                kind;            /* of its key: what comes in its place has such a one */
     STACK_OF(X509)    *chain;
     struct text        responder;       /* the configuration's */
-    char              *url;             /* NULL: the answer is that of a file, whatever it says */
+    char              *url;
     bool               verify;
-    struct zone       *zone;            /* where the answer lies; NULL: in this process */
+    struct zone       *zone;            /* where the answer lies; NULL: in this process, a file's, whatever it says */
     struct answer     *answer;
     void              *data;
     const void        *origin;
@@ -38,7 +39,7 @@ static unsigned char *copy_answer(const struct tls_staple *s, const unsigned cha
     struct answer *a = s->answer;
     unsigned char *copy = NULL;
     if (!shm_lock(&a->lock)) a->n = 0;
-    bool fits = a->n && (!s->url || (a->valid_s >= (int64_t) clock_now.wall && memcmp(a->of, shown, sizeof(a->of)) == 0));
+    bool fits = a->n && (!s->zone || (a->valid_s >= (int64_t) clock_now.wall && memcmp(a->of, shown, sizeof(a->of)) == 0));
     if (fits) copy = OPENSSL_memdup(a->der, a->n);
     *n_out = a->n;
     shm_unlock(&a->lock);
@@ -92,24 +93,33 @@ static void drop_certificate(struct tls_staple *s)
     s->url = NULL;
 }
 
-/* The context's current certificate. What is wrong with stapling it. */
+static void tell_ignored(SSL_CTX *ctx, const char *wrong, const struct log *log)
+{
+    char name[256];
+    if (!X509_NAME_oneline(X509_get_subject_name(SSL_CTX_get0_certificate(ctx)), name, sizeof(name))) name[0] = 0;
+    tls_log(log, L_WARN, NULL, 0, "\"ssl_stapling\" ignored, %s certificate \"%s\"", wrong, name);
+}
+
+/* The context's current certificate. What is wrong with stapling it: then nobody is asked. */
 static const char *set_certificate(struct tls_staple *s)
 {
     STACK_OF(X509) *chain = NULL;
     X509 *certificate = SSL_CTX_get0_certificate(s->ctx);
     SSL_CTX_get0_chain_certs(s->ctx, &chain);
     X509 *issuer = find_issuer(s->ctx, certificate, chain);
-    if (!issuer) return "issuer certificate not found for";
-    char *url = copy_url(certificate, s->responder);
-    if (!url) {
-        X509_free(issuer);
-        return "no OCSP responder URL in the";
-    }
+    char *url = issuer ? copy_url(certificate, s->responder) : NULL;
+    const char *wrong = !issuer ? "issuer certificate not found for" : !url ? "no OCSP responder URL in the"
+                        : !text_starts(text_c(url), T("http://")) ? "invalid URL prefix in OCSP responder of the" : NULL;
     drop_certificate(s);
     X509_up_ref(certificate);
-    s->certificate = certificate, s->issuer = issuer, s->url = url;
+    s->certificate = certificate;
+    if (wrong) {
+        X509_free(issuer);
+        free(url);
+        return wrong;
+    }
+    s->issuer = issuer, s->url = url;
     s->chain = chain ? X509_chain_up_ref(chain) : NULL;
-    if (!text_starts(text_c(url), T("http://"))) return "invalid URL prefix in OCSP responder of the";
     return NULL;
 }
 
@@ -196,22 +206,17 @@ static bool open_file(SSL_CTX *ctx, struct text path, int index, const struct lo
     return !wrong;
 }
 
-static void print_subject(X509 *x, char *room, size_t size)
-{
-    if (!X509_NAME_oneline(X509_get_subject_name(x), room, (int) size)) room[0] = 0;
-}
-
 /* Of the context's current certificate. */
 static bool open_one(SSL_CTX *ctx, struct zone *z, const struct tls_staple_settings *t, int index, const struct log *log)
 {
-    char name[256];
     struct tls_staple *s = base_zalloc(1, sizeof(*s));
     *s = (struct tls_staple) { .ctx = ctx, .responder = t->responder, .verify = t->verify, .zone = z, .origin = t->origin };
-    print_subject(SSL_CTX_get0_certificate(ctx), name, sizeof(name));
+    s->kind = EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_CTX_get0_certificate(ctx)));
     const char *wrong = set_certificate(s);
+    if (t->later) wrong = NULL;
     if (!wrong) s->answer = shm_zalloc(z, sizeof(*s->answer));
     if (wrong || !s->answer) {
-        if (wrong) tls_log(log, L_WARN, NULL, 0, "\"ssl_stapling\" ignored, %s certificate \"%s\"", wrong, name);
+        if (wrong) tell_ignored(s->ctx, wrong, log);
         else tls_log(log, L_EMERG, NULL, 0, "no room for OCSP responses");
         drop(s);
         return wrong != NULL;
@@ -248,8 +253,11 @@ static bool renew(struct tls_staple *s)
 {
     for (int more = SSL_CTX_set_current_cert(s->ctx, SSL_CERT_SET_FIRST); more; more = SSL_CTX_set_current_cert(s->ctx, SSL_CERT_SET_NEXT)) {
         X509 *x = SSL_CTX_get0_certificate(s->ctx);
-        if (EVP_PKEY_get_base_id(X509_get0_pubkey(x)) != EVP_PKEY_get_base_id(X509_get0_pubkey(s->certificate))) continue;
-        return X509_cmp(x, s->certificate) != 0 && !set_certificate(s);
+        if (EVP_PKEY_get_base_id(X509_get0_pubkey(x)) != s->kind) continue;
+        if (X509_cmp(x, s->certificate) == 0) return false;
+        const char *wrong = set_certificate(s);
+        if (wrong) tell_ignored(s->ctx, wrong, log_main);
+        return true;
     }
     return false;
 }

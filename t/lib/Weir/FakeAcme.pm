@@ -7,6 +7,7 @@ package Weir::FakeAcme;
 # certificate alternate window. An answer replaces what would be said: a text that is sent as it is ("HTTP/1.1 …"), a hash of members that
 # are changed, or a sub of (request, payload, n: how often this step was asked for before) that gives one of these, or undef. Also
 #   life => seconds            of its certificates              meta => { … }     of its directory
+#   ocsp => url                of the responder that they name
 #
 #   asked('case', 'step')      payloads, in order      path_of('case', 'step', n)      trusted      file: who signed its own certificate
 use strict;
@@ -51,7 +52,7 @@ sub sign {      # PEM, for a request in DER
     my ($self, $case, $csr, $n) = @_;
     my $name = "$case-$n";
     $self->{pem}->write("$name.csr", "-----BEGIN CERTIFICATE REQUEST-----\n" . join("\n", MIME::Base64::encode_base64($csr, '') =~ /(.{1,64})/g) . "\n-----END CERTIFICATE REQUEST-----\n");
-    $self->{pem}->write("$name.conf", "[ca]\ndefault_ca=x\n[x]\ndatabase=$name.index\nserial=$name.serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\ncopy_extensions=copy\nx509_extensions=e\nunique_subject=no\n[p]\ncommonName=optional\n[e]\nauthorityKeyIdentifier=keyid\n");
+    $self->{pem}->write("$name.conf", "[ca]\ndefault_ca=x\n[x]\ndatabase=$name.index\nserial=$name.serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\ncopy_extensions=copy\nx509_extensions=e\nunique_subject=no\n[p]\ncommonName=optional\n[e]\nauthorityKeyIdentifier=keyid\n" . ($self->{cases}{$case}{ocsp} ? "authorityInfoAccess=OCSP;URI:$self->{cases}{$case}{ocsp}\n" : ''));
     $self->{pem}->write("$name.index", '');
     $self->{pem}->write("$name.serial", sprintf "80%014X\n", 1 + $n * 7919);
     my $time = sub { strftime '%Y%m%d%H%M%SZ', gmtime $_[0] };
