@@ -89,7 +89,7 @@ static conf_result parse_pass(struct conf *cf, const struct directive *d, void *
         if (!p->ref) return why;
     }
     if (p->dynamic || p->url.secure) proxy_ssl_note(cf, p);
-    if (l && l->kind == LOCATION_PREFIX && text_ends(l->name, T("/"))) l->auto_redirect = true;
+    location_redirects_folder(cf);
     if (l) l->probe = &proxy_probe;
     return location_set_content(cf, answer, p);
 }

@@ -114,7 +114,7 @@ struct text proxy_uri(struct request *r, const struct proxy_request *q)
     if (!q->url.uri.n && r->valid_target) return r->target;
     struct text rest = text_from(r->uri, replaced(r, q));
     struct build b = build_in_pool(r->pool, q->url.uri.n + rest.n * 3 + r->args.n + 1, 0);
-    build_text(&b, q->url.uri);
+    if (r->valid_location) build_text(&b, q->url.uri);     /* else "rewrite … break" has made all of it */
     if (r->quoted_uri || r->internal) uri_escape(&b, rest, URI_ESCAPE_URI);
     else build_text(&b, rest);
     if (r->args.n) {

@@ -27,7 +27,6 @@ conf_result gateway_pass_parse(struct conf *cf, struct text word, const struct g
 {
     conf_result why = NULL;
     struct gateway_pass *p = *pass_out = pool_new(cf->pool, struct gateway_pass);
-    struct location *l = location_reading(cf);
     p->source = pool_text(cf->pool, word);
     p->groups = groups_of(cf, EVAL_HTTP);
     p->schemes = schemes;
@@ -40,7 +39,7 @@ conf_result gateway_pass_parse(struct conf *cf, struct text word, const struct g
         if (wrong) return conf_say(cf, "!%s in upstream \"%.*s\"", wrong, TEXT_ARG(word));
         if (!(p->ref = group_reference(cf, p->groups, p->host, port, 0, &why))) return why;
     }
-    if (l && l->kind == LOCATION_PREFIX && text_ends(l->name, T("/"))) l->auto_redirect = true;
+    location_redirects_folder(cf);
     return location_set_content(cf, content, p);
 }
 

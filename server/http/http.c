@@ -124,14 +124,15 @@ static const struct directive rows[] = {
 
 /* ---- the end of reading ---- */
 
-/* What inner locations have of outer ones. */
+/* What inner locations have of outer ones: a nameless one also who answers. */
 static void settle(struct location *l, void *arg)
 {
     (void) arg;
     l->internal |= l->parent && l->parent->internal;
-    if (l->limit_except_location && !l->limit_except_location->content) {
-        l->limit_except_location->content = l->content;
-        l->limit_except_location->content_data = l->content_data;
+    for (struct location *n = l->nameless; n; n = n->next) {
+        if (n->content) continue;
+        n->content = l->content;
+        n->content_data = l->content_data;
     }
 }
 

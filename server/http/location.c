@@ -17,6 +17,9 @@ struct location *location_open(struct conf *cf, enum location_kind kind, struct 
 {
     struct location *l = pool_new(cf->pool, struct location);
     *l = (struct location) { .magic = LOCATION_MAGIC, .kind = kind, .name = name, .parent = parent };
+    if (kind != LOCATION_NONAME || !parent) return l;
+    l->next = parent->nameless;
+    parent->nameless = l;
     return l;
 }
 
@@ -36,6 +39,13 @@ conf_result location_set_content(struct conf *cf, struct verdict (*content)(stru
     l->content = content;
     l->content_data = data;
     return NULL;
+}
+
+void location_redirects_folder(struct conf *cf)
+{
+    struct location *l = location_reading(cf);
+    bool by_name = l && (l->kind == LOCATION_EXACT || l->kind == LOCATION_PREFIX || l->kind == LOCATION_PREFIX_FINAL);
+    if (by_name && text_ends(l->name, T("/"))) l->auto_redirect = true;
 }
 
 /* "= /x", "=/x", "~* re", "@name" …: kind and name; nocase is true for "~*". */

@@ -25,7 +25,8 @@ struct location {
     void               *content_data;
     const struct probe *probe;           /* of who answers, where that is an upstream: probe.h; or NULL */
     const struct log   *log;             /* error_log in force, opened */
-    struct location    *next;            /* in the file's order */
+    struct location    *next;            /* in the file's order; of nameless ones: of the same parent */
+    struct location    *nameless;        /* "if" and the like in it */
     bool                internal;
     bool                auto_redirect;   /* name ends with "/" and content is a gateway: "/name" → 301 "/name/" */
     unsigned            limit_except;    /* methods let through, 1 << enum method; 0: none given */
@@ -37,6 +38,8 @@ struct location {
 struct location *location_open(struct conf *cf, enum location_kind kind, struct text name, struct location *parent);
 /* While reading: sets who answers in the block being read (location, if in location, limit_except); a second one: "is duplicate". */
 conf_result location_set_content(struct conf *cf, struct verdict (*content)(struct request *r), void *data);
+/* While reading the directive of a gateway: where the location's name ends with "/", the uri without it is redirected there. */
+void location_redirects_folder(struct conf *cf);
 /* The location being read (or "if", limit_except in it), or NULL outside one. */
 struct location *location_reading(struct conf *cf);
 /* The parser of "location": reads the whole block. */
