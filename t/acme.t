@@ -88,6 +88,12 @@ $w->start;
 is_deeply([map { (shown($_))[1] } qw(a.test c.test d.test e.test)], \@before, 'after a restart they are there at once');
 ok($w->reload, 'a reload');
 is_deeply([map { (shown($_))[1] } qw(a.test c.test d.test e.test)], \@before, 'and after a reload');
+my $old = $w->pid;
+ok($w->upgrade, 'a new binary');
+is_deeply([map { (shown($_))[1] } qw(a.test c.test d.test e.test)], \@before, 'has them while the old one is there');
+kill QUIT => $old;
+ok(wait_for(sub { !Weir::alive($old) }), 'the old one leaves');
+is_deeply([map { (shown($_))[1] } qw(a.test c.test d.test e.test)], \@before, 'and when it has left');
 is($ca->said(qr/calling handler/), $asked, 'the server was asked for nothing');
 
 # ---- another one
