@@ -201,7 +201,7 @@ static const char *look_over(struct request *r, struct forward *f, struct text *
     *rule_out = T("host");
     if (host_look(r->host, &why) == HOST_ODD) return why;
     *rule_out = T("loop");
-    return forward_proxy_loops(r, f->conf) ? "the request was here before" : NULL;
+    return forward_proxy_loops(r, f->conf) ? "the request was here before" : forward_proxy_parent_circles(r, f) ? "a parent leads back to this proxy" : NULL;
 }
 
 static struct verdict decide(struct request *r, struct forward *f)

@@ -57,6 +57,7 @@ struct forward {
     struct group             *group;
     const struct forward_route *route;     /* the line of forward_proxy_parent that decided; NULL: there is none */
     size_t                    at;          /* which of its parents is asked */
+    unsigned                  depth;       /* of the client's connection, where it is one of ours: http/circle.h */
 };
 
 static inline struct forward *forward_of(const struct exchange *x) { return x->data; }
@@ -82,8 +83,6 @@ void forward_proxy_original_mark(struct request *r);
 struct text forward_proxy_original_host(struct request *r);
 /* What such a client asks for; anybody's else is left alone. NULL, or why it is refused at once, and the rule's name. */
 const char *forward_proxy_original_ask(struct request *r, struct forward *f, struct text *rule_out);
-/* gateway_protocol.connected: if it is for such a client, it may come back to us (http/circle.h). */
-void forward_proxy_original_note(struct exchange *x);
 /* As forward_proxy_find: the one address. */
 struct verdict forward_proxy_original_find(struct request *r, struct forward *f);
 
@@ -114,6 +113,10 @@ struct text forward_proxy_parent_name(const struct forward *f);
 bool forward_proxy_resolves(const struct forward *f);
 /* Is it one that takes this request in absolute form? What is to be fetched by TLS goes through tunnels of those whose own connection is plain. */
 bool forward_proxy_parent_is_http(const struct forward *f);
+/* gateway_protocol.connected: where it may come back to us, it is noted (http/circle.h). */
+void forward_proxy_note(struct exchange *x);
+/* Do our connections to parents lead to us, again and again? */
+bool forward_proxy_parent_circles(struct request *r, struct forward *f);
 /* The value of Proxy-Authorization for it; empty: none. */
 struct text forward_proxy_parent_login(struct request *r, const struct forward *f);
 /* x is opened for the parent's group: what comes before its first byte. tunnel: the connection is to be one with the target. False: there is

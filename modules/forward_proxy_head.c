@@ -214,7 +214,7 @@ static enum gateway_parse parse_head(struct exchange *x, const char *p, size_t n
 const struct gateway_protocol forward_proxy_protocol = {
     .name = "forward", .make_request = make_request, .restart = answer_restart, .parse_head = parse_head, .parse_body = answer_parse_body,
     .raw_left = answer_raw_left, .raw_took = answer_raw_took, .ends_at_eof = answer_ends_at_eof, .frame_body = answer_frame_body,
-    .another = forward_proxy_another, .connected = forward_proxy_original_note,
+    .another = forward_proxy_another, .connected = forward_proxy_note,
 };
 
 /* ---- loops, and ends of the way ---- */

@@ -92,11 +92,6 @@ struct verdict forward_proxy_original_find(struct request *r, struct forward *f)
     return v_next();
 }
 
-void forward_proxy_original_note(struct exchange *x)
-{
-    if (request_original(x->r)) circle_note(conn_local(x->conn), &x->pick.peer->addr);
-}
-
 static bool open_circle(struct cycle *c)
 {
     (void) c;

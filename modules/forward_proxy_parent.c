@@ -3,6 +3,7 @@
  * when one of them fails.
  */
 #include "modules/forward_proxy.h"
+#include "http/circle.h"
 #include "http/steps.h"
 #include "os/file.h"
 #include "upstream/group.h"
@@ -190,6 +191,19 @@ bool forward_proxy_another(struct exchange *x)
     if (p[1].kind == PARENT_DIRECT) request_log(x->r, L_WARN, 0, "the parent \"%.*s\" failed: the request goes without one", TEXT_ARG(p->name));
     else request_log(x->r, L_WARN, 0, "the parent \"%.*s\" failed: \"%.*s\" is asked", TEXT_ARG(p->name), TEXT_ARG(p[1].name));
     return true;
+}
+
+void forward_proxy_note(struct exchange *x)
+{
+    const struct forward *f = forward_of(x);
+    if (request_original(x->r) || asked_of(f)) circle_note(conn_local(x->conn), &x->pick.peer->addr, f->depth + 1);
+}
+
+bool forward_proxy_parent_circles(struct request *r, struct forward *f)
+{
+    const struct parent_conf *c = request_values(r, &forward_proxy_parent_module);
+    if (c->routes.n && !request_original(r)) f->depth = circle_depth(&r->conn->peer, conn_local(r->conn));
+    return f->depth > CIRCLE_MOST;
 }
 
 /* ---- what it is told ---- */

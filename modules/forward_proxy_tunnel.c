@@ -114,7 +114,7 @@ static void opened(struct exchange *x)
     if (!open_long(x)) tunnel_start(x, x->early);
 }
 
-static const struct gateway_protocol protocol = { .name = "tunnel", .make_request = make_nothing, .restart = begin_nothing, .opened = opened, .another = forward_proxy_another, .connected = forward_proxy_original_note };
+static const struct gateway_protocol protocol = { .name = "tunnel", .make_request = make_nothing, .restart = begin_nothing, .opened = opened, .another = forward_proxy_another, .connected = forward_proxy_note };
 
 struct verdict forward_proxy_tunnel(struct request *r, struct forward *f)
 {

@@ -1,4 +1,4 @@
-/* circle: a slot is one word, tag and time; a newer connection takes the slot of an older one. */
+/* circle: a slot is one word, tag, depth and time; a newer connection takes the slot of an older one. */
 #include "http/circle.h"
 #include "base/clock.h"
 #include "base/siphash.h"
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SLOTS = 8192, TIME_BITS = 20, UNIT_MS = 256, KNOWN_UNITS = 40 };
+enum { SLOTS = 8192, TIME_BITS = 20, LOW_BITS = 24, TIMES = (1 << TIME_BITS) - 1, DEPTHS = 15, UNIT_MS = 256, KNOWN_UNITS = 40 };
 
 struct circles { struct siphash_key key; _Atomic uint64_t slots[SLOTS]; };
 
@@ -39,25 +39,25 @@ static _Atomic uint64_t *slot_of(const struct addr *from, const struct addr *to,
     put_end(room, from);
     put_end(room + END, to);
     struct siphash h = siphash(&all->key, text_of(room, sizeof room));
-    *tag_out = h.v[1] >> TIME_BITS << TIME_BITS;
+    *tag_out = h.v[1] >> LOW_BITS << LOW_BITS;
     return &all->slots[h.v[0] % SLOTS];
 }
 
-static uint64_t now_units(void) { return clock_now.ms / UNIT_MS & ((1u << TIME_BITS) - 1); }
+static uint64_t now_units(void) { return clock_now.ms / UNIT_MS & TIMES; }
 
-void circle_note(const struct addr *from, const struct addr *to)
+void circle_note(const struct addr *from, const struct addr *to, unsigned depth)
 {
     uint64_t tag;
     if (!all) return;
     _Atomic uint64_t *slot = slot_of(from, to, &tag);
-    atomic_store_explicit(slot, tag | now_units(), memory_order_release);
+    atomic_store_explicit(slot, tag | (uint64_t) min_of(depth, (unsigned) DEPTHS) << TIME_BITS | now_units(), memory_order_release);
 }
 
-bool circle_has(const struct addr *from, const struct addr *to)
+unsigned circle_depth(const struct addr *from, const struct addr *to)
 {
-    const uint64_t times = (1u << TIME_BITS) - 1;
     uint64_t tag;
-    if (!all) return false;
+    if (!all) return 0;
     uint64_t is = atomic_load_explicit(slot_of(from, to, &tag), memory_order_acquire);
-    return (is & ~times) == tag && ((now_units() - is) & times) <= KNOWN_UNITS;
+    if (is >> LOW_BITS << LOW_BITS != tag || ((now_units() - is) & TIMES) > KNOWN_UNITS) return 0;
+    return is >> TIME_BITS & DEPTHS;
 }

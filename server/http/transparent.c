@@ -129,7 +129,7 @@ static bool refuse_circle(struct transparent *t)
 {
     char room[ADDR_TEXT_MAX];
     struct build b = build_in_room(room, sizeof room);
-    if (!circle_has(&t->p.conn->peer, &t->original.addr)) return false;
+    if (!circle_depth(&t->p.conn->peer, &t->original.addr)) return false;
     addr_print(&b, &t->original.addr, false);
     log_at(t->p.conn->log, L_ERR, &t->p.conn->about, 0, "a connection of weir's own to %.*s was led back here by netfilter: its rules must leave out what weir itself opens", (int) b.n, b.p);
     prelude_end(&t->p, false);
