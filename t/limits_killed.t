@@ -5,7 +5,7 @@ use Weir;
 use MIME::Base64 qw(encode_base64);
 use Time::HiRes qw(time);
 
-my ($rate, $burst, $kills) = (200, 20, 12);
+my ($rate, $burst, $kills) = (20, 20, 12);      # a second in which nobody asks would let the bucket run empty
 my $gate = Weir::Backend->new(sub { return [($_[0]->header('X-Key') // '') eq 'good' ? 204 : 403, [], ''] });
 my $w = Weir->new(conf => <<'EOC', files => { 'html/a' => 'let in', users => "bob:{PLAIN}secret\n" }, vars => { GATE => $gate->addr, RATE => $rate, BURST => $burst })->start;
 worker_processes 4;
@@ -78,7 +78,7 @@ my @sum = ([(0) x 6], [(0) x 6], [(0) x 6], [(0) x 6], [(0) x 6]);
 for my $pid (@clients) { my ($which, @n) = split ' ', Weir::slurp("$w->{dir}/client-$pid"); $sum[$which][$_] += $n[$_] for 0 .. $#n }
 for my $i (0 .. $#kinds) {
     my ($answers, $wrong, $ended, $hung) = @{ $sum[$i] };
-    ok($answers > 50 && !$wrong && !$hung, "$kinds[$i][0] $kinds[$i][2]: $answers answers, $wrong wrong, $hung hung, $ended connections ended");
+    ok($answers > 10 && !$wrong && !$hung, "$kinds[$i][0] $kinds[$i][2]: $answers answers, $wrong wrong, $hung hung, $ended connections ended");
 }
 my $passed = $sum[0][4];
 cmp_ok($passed, '<=', 1 + $burst + $rate * $took, "never more than the rate allows: $passed");
