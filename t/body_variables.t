@@ -7,7 +7,7 @@ use Digest::MD5 qw(md5_hex);
 my $back = Weir::Backend->new(sub {
     my ($req) = @_;
     my ($file) = $req->header('X-File');
-    return [200, ['Content-Type' => 'text/plain'], join '', $req->method, ' ', $req->uri, ' ', length $req->body, ' ', md5_hex($req->body), "\n",
+    return [200, ['Content-Type' => 'text/plain'], join '', map { $_ // '' } $req->method, ' ', $req->uri, ' ', length $req->body, ' ', md5_hex($req->body), "\n",
         map({ "$_->[0]: " . (length $_->[1] > 200 ? length($_->[1]) . ' ' . md5_hex($_->[1]) : $_->[1] =~ s{/\S*/(\d+)$}{length($1) . ' digits'}er) . "\n" } grep { defined $_->[1] && $_->[0] !~ /^(Host|Connection)$/ } sort { $a->[0] cmp $b->[0] } @{ $req->headers }),
         'file: ', ($file ? length(Weir::slurp($file)) : 'none'), "\n"];
 });

@@ -38,7 +38,7 @@ sub setting {
 }
 sub once {      # each kind of line at most once where it must be so
     my %seen;
-    return grep { my ($name) = /^(\w+)/; $name =~ /^(?:error_page|add_header|rewrite|set|return|break|if|allow|deny|location)$/ || !$seen{$name}++ } @_;
+    return grep { my $name = /^(\w+)/ ? $1 : ''; $name =~ /^(?:error_page|add_header|rewrite|set|return|break|if|allow|deny|location)$/ || !$seen{$name}++ } @_;
 }
 sub iffing { my $server = shift; return 'if (' . condition() . ') { ' . join(' ', once(rewriting(), some(1, \&rewriting), $server || roll(3) ? () : pick('root %%TESTDIR%%/html2;', 'add_header X-I "' . text() . '";', 'error_page 404 =211 /err;', 'expires epoch;'))) . ' }' }
 sub body {
