@@ -63,7 +63,6 @@ static void take(struct request *r, struct text path, size_t root)
     if (alias && alias->kind != LOCATION_REGEX) rest = pool_printf(r->pool, "%.*s%.*s", TEXT_ARG(alias->name), TEXT_ARG(rest));
     if (alias && alias->kind == LOCATION_REGEX) r->add_uri_to_alias = true;
     r->uri = rest;
-    r->valid_target = false;
     request_set_exten(r);
 }
 

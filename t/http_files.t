@@ -8,6 +8,7 @@ events { }
 http {
     types { text/html html htm; text/css css; application/json JSON; }
     default_type application/octet-stream;
+    server { listen 127.0.0.1:%%PORT_1%%; return 200 "up $request_uri\n"; }
     server {
         listen 127.0.0.1:%%PORT_0%%;
         server_name one.test;
@@ -23,6 +24,7 @@ http {
         location /trycode/ { try_files $uri =404; }
         location /trynamed/ { try_files $uri @named; }
         location /tryalias/ { alias %%TESTDIR%%/html/sub/; try_files $uri /a.html; }
+        location /trypass/ { try_files $uri /a.html =404; proxy_pass http://127.0.0.1:%%PORT_1%%; }
         location @named { root %%TESTDIR%%/named; try_files /n.txt =404; }
         location /before/ { if_modified_since before; alias %%TESTDIR%%/html/; }
         location /never/ { if_modified_since off; alias %%TESTDIR%%/html/; }
@@ -58,7 +60,7 @@ my $date = 'Tue, 14 Nov 2023 22:13:20 GMT';
 
 Weir->compare($conf, [
     map({ ask($_) } qw(/ /index.html /a.html /a.CSS /a.json /a /.hidden /empty /big /sub /sub/ /sub?x=1 /other/ /abs/ /none /a.html/ /a.html/x /noetag/x.html
-        /al/s.txt /al/ /al /exact /re/a.html.x /re/none.x /try/t.txt /try/d/ /try/d /try/none /trycode/x /trynamed/x /tryalias/s.txt /tryalias/none
+        /al/s.txt /al/ /al /exact /re/a.html.x /re/none.x /try/t.txt /try/d/ /try/d /try/none /trycode/x /trynamed/x /tryalias/s.txt /tryalias/none /trypass/x /trypass/%78?q
         /priv/a.html /ep/x /ep200/x /epown/x /epnamed/x /epout/x /ep301/x /epmissing/x /eprec/x /epvar/x?to=a.html /epvar/x?to=nowhere /eppriv/x
         /limit/a.html /rel/d /sname/d /noport/d /name%20with%20space /name%20with%20space?a=%20b /%61.html /sub/../a.html //a.html /sub//s.txt /./a.html)),
     'a long name' => get('/' . 'a' x 300),
